@@ -1,0 +1,1 @@
+//! What in.mpathd and its tools say to each other.

@@ -1,0 +1,170 @@
+//! Plans: ordered operations on the kernel.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Nexthop, Route, Sysctl};
+use crate::{InterfaceAddress, InterfaceName, MacAddress};
+
+/// One operation on the kernel. Each is carried out whole or not at all, and its result comes back
+/// in [`crate::Event::Applied`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// Configure an address. One that is there already is success.
+    AddAddress(NewAddress),
+    /// Remove an address. One that is not there is success.
+    RemoveAddress {
+        /// Index of the link.
+        index: u32,
+        /// The address with its prefix length.
+        address: InterfaceAddress,
+    },
+    /// Make a nexthop object or replace the one of this number.
+    SetNexthop(Nexthop),
+    /// Remove a nexthop object, and with it the routes through it. One that is not there is success.
+    RemoveNexthop(u32),
+    /// Install a route in front of others with the same destination and metric.
+    AddRoute(Route),
+    /// Replace a route of ours, same destination and metric, in one step.
+    ReplaceRoute(Route),
+    /// Remove a route. One that is not there is success.
+    RemoveRoute(Route),
+    /// Set a link administratively up or down.
+    SetUp {
+        /// Index of the link.
+        index: u32,
+        /// Up or down.
+        up: bool,
+    },
+    /// Give a link another hardware address. Links whose driver cannot change it while up are set
+    /// down for it.
+    SetMac {
+        /// Index of the link.
+        index: u32,
+        /// The new hardware address.
+        mac: MacAddress,
+    },
+    /// Set a link's largest packet.
+    SetMtu {
+        /// Index of the link.
+        index: u32,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Set a sysctl of a link.
+    SetSysctl {
+        /// Index of the link, by which the engine knows it.
+        index: u32,
+        /// Name of the link, by which the file is found.
+        interface: InterfaceName,
+        /// Which.
+        sysctl: Sysctl,
+        /// To what.
+        value: i32,
+    },
+}
+
+/// An address to be configured. It gets [`crate::kernel::PROTOCOL`] as its protocol, and no
+/// duplicate address detection delays it (`IFA_F_NODAD`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAddress {
+    /// Index of the link.
+    pub index: u32,
+    /// The address and its prefix length.
+    pub address: InterfaceAddress,
+    /// IPv4 broadcast address.
+    pub broadcast: Option<Ipv4Addr>,
+    /// IPv4 label.
+    pub label: Option<String>,
+    /// Not to be used as a source (preferred lifetime 0).
+    pub deprecated: bool,
+    /// Without an on-link route of the kernel's making.
+    pub no_prefix_route: bool,
+}
+
+/// Operations in the order in which they are to be carried out. All are tried, also after one has
+/// failed: a netlink batch is no transaction, and the next plan mends what is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Plan {
+    /// The operations.
+    pub operations: Vec<Operation>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}
+
+/// Why an operation failed: what the kernel said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationError {
+    /// The error number, positive (`errno`).
+    pub errno: i32,
+    /// The kernel's own sentence where it gave one, else the error number's text.
+    pub text: String,
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for OperationError {}
+
+impl fmt::Display for Operation {
+    /// One line, for the journal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gateway = |gateway: &Option<IpAddr>| match gateway {
+            Some(gateway) => format!(" via {gateway}"),
+            None => String::new(),
+        };
+        match self {
+            Self::AddAddress(new) => write!(f, "add address {} on link {}", new.address, new.index),
+            Self::RemoveAddress { index, address } => {
+                write!(f, "remove address {address} on link {index}")
+            }
+            Self::SetNexthop(nexthop) => match &nexthop.hop {
+                crate::kernel::Hop::Link {
+                    index,
+                    gateway: via,
+                    ..
+                } => {
+                    write!(
+                        f,
+                        "set nexthop {} to link {index}{}",
+                        nexthop.id,
+                        gateway(via)
+                    )
+                }
+                crate::kernel::Hop::Group(members) => {
+                    write!(f, "set nexthop {} to group {members:?}", nexthop.id)
+                }
+            },
+            Self::RemoveNexthop(id) => write!(f, "remove nexthop {id}"),
+            Self::AddRoute(route) => write!(f, "add route {}", route.destination),
+            Self::ReplaceRoute(route) => write!(f, "replace route {}", route.destination),
+            Self::RemoveRoute(route) => write!(f, "remove route {}", route.destination),
+            Self::SetUp { index, up: true } => write!(f, "set link {index} up"),
+            Self::SetUp { index, up: false } => write!(f, "set link {index} down"),
+            Self::SetMac { index, mac } => {
+                write!(f, "set hardware address of link {index} to {mac}")
+            }
+            Self::SetMtu { index, mtu } => write!(f, "set mtu of link {index} to {mtu}"),
+            Self::SetSysctl {
+                interface,
+                sysctl,
+                value,
+                ..
+            } => {
+                write!(f, "set {} of {interface} to {value}", sysctl.file().1)
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One consistent picture of everything, for those who look.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
+
+/// Everything there is to see, taken at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Snapshot {
+    /// Plumbed interfaces: loopback first, then by name and instance.
+    pub interfaces: Vec<Interface>,
+    /// Groups by name; the anonymous group last.
+    pub groups: Vec<Group>,
+    /// Whether each interface has its own hardware address (`eeprom local-mac-address?`).
+    pub local_mac_address: bool,
+}
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Interface {
+    /// Its name; `lo` stays `lo` here and is printed as `lo0` by `ifconfig`.
+    pub name: InterfaceName,
+    /// The kernel's number for it; `None` while it is absent.
+    pub index: Option<u32>,
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Hardware address.
+    pub mac: Option<MacAddress>,
+    /// Its group.
+    pub group: Option<GroupName>,
+    /// Whether detection watches it: it is in a group, or everything is watched.
+    pub tracked: bool,
+    /// Whether it works.
+    pub state: InterfaceState,
+    /// Link state.
+    pub link: LinkState,
+    /// Probe state, over both families.
+    pub probe: ProbeState,
+    /// Whether it is in use for data: functioning, up, not inactive, not offline.
+    pub active: bool,
+    /// Set aside until needed by configuration.
+    pub standby: bool,
+    /// Carries no data at present though it works.
+    pub inactive: bool,
+    /// Offlined because another member has the same hardware address.
+    pub duplicate_mac: bool,
+    /// Has no address that is up.
+    pub down: bool,
+    /// Takes IPv4 broadcast and multicast, or IPv6 multicast, for its group.
+    pub nominee: Vec<Family>,
+    /// Its logicals: IPv4 by unit, then IPv6 by unit. A placeholder stands where unit 0 is away.
+    pub logicals: Vec<Logical>,
+    /// Probing, one entry for each family it could be done in.
+    pub probing: Vec<Probing>,
+}
+
+/// A logical interface.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Logical {
+    /// Where it is.
+    pub name: LogicalName,
+    /// Where it belongs.
+    pub home: LogicalName,
+    /// Address and prefix length; `0.0.0.0/0` for a placeholder or an interface without address.
+    pub address: InterfaceAddress,
+    /// IPv4 broadcast address.
+    pub broadcast: Option<Ipv4Addr>,
+    /// All flags, its own and its interface's.
+    pub flags: Flags,
+    /// Metric.
+    pub metric: u32,
+    /// Largest packet; 0 for a placeholder.
+    pub mtu: u32,
+    /// Whether it only holds the place of an address that is elsewhere.
+    pub placeholder: bool,
+}
+
+/// How an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InterfaceState {
+    /// Works.
+    Ok,
+    /// Does not work.
+    Failed,
+    /// Taken out of service.
+    Offline,
+    /// Link is up, and there is no target to tell more.
+    Unknown,
+}
+
+/// What the link says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    /// Signal on the line.
+    Up,
+    /// No signal, administratively down, or absent.
+    Down,
+    /// The driver does not tell.
+    Unknown,
+}
+
+/// What probes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeState {
+    /// Answered.
+    Ok,
+    /// Not answered.
+    Failed,
+    /// No target was found.
+    Unknown,
+    /// There is no (unique) test address.
+    Disabled,
+}
+
+/// How targets were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetMode {
+    /// They are routers out of the routing table.
+    Routes,
+    /// They are hosts that answered a multicast.
+    Multicast,
+    /// There is no probing.
+    Disabled,
+}
+
+/// Probing of one interface in one family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Probing {
+    /// The family.
+    pub family: Family,
+    /// How targets were found.
+    pub mode: TargetMode,
+    /// The test address.
+    pub test_address: Option<IpAddr>,
+    /// Targets in the order in which they will be probed next.
+    pub targets: Vec<Target>,
+    /// What the probes say.
+    pub state: ProbeState,
+    /// Unicast probes sent.
+    pub sent: u64,
+    /// Probes answered.
+    pub acknowledged: u64,
+    /// Replies that belonged to no probe.
+    pub unknown: u64,
+    /// Sends that were skipped because the daemon was late.
+    pub missed: u64,
+}
+
+/// A probe target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Target {
+    /// Its address.
+    pub address: IpAddr,
+    /// Smoothed round trip time, once measured.
+    pub rtt_average: Option<Duration>,
+    /// Smoothed mean deviation of the round trip time, once measured.
+    pub rtt_deviation: Option<Duration>,
+}
+
+/// How a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupState {
+    /// All members are usable.
+    Ok,
+    /// Some are, some are not.
+    Degraded,
+    /// None is.
+    Failed,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Group {
+    /// Its name; `None` for the anonymous group.
+    pub name: Option<GroupName>,
+    /// How it is.
+    pub state: GroupState,
+    /// Failure detection time in force; `None` when no member probes.
+    pub failure_detection_time: Option<Duration>,
+    /// Members in use for data.
+    pub active: Vec<InterfaceName>,
+    /// Working members that wait.
+    pub inactive: Vec<InterfaceName>,
+    /// All other members.
+    pub unusable: Vec<InterfaceName>,
+}

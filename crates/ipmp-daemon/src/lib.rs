@@ -1,0 +1,1 @@
+//! in.mpathd: configuration, one driver loop, control server, saved state.

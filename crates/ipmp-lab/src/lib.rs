@@ -1,0 +1,1 @@
+//! Hosts, switches and cables out of namespaces, with faults.

@@ -1,0 +1,1 @@
+//! Where the kernel begins: netlink, probe and announcement sockets, sysctls, namespaces.

@@ -1,0 +1,1 @@
+//! ifconfig, ipmpstat, if_mpadm, eeprom, ipmp: parse words, ask the daemon, print.

@@ -1,0 +1,3 @@
+//! The one executable of IPMP for Linux; the name it is called by picks the tool.
+
+fn main() {}
