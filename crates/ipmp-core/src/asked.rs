@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Hop, Route, Sysctl};
-use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
+use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName};
 
 /// What the administrator asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,12 +87,10 @@ pub struct Saved {
     pub failed: BTreeSet<InterfaceName>,
     /// Sysctls as they were before their interface joined a group.
     pub sysctls: Vec<(InterfaceName, Sysctl, i32)>,
-    /// Hardware addresses as they were before the first plumb that changed them.
-    pub macs: Vec<(InterfaceName, MacAddress)>,
     /// Numbers of our nexthop objects.
     pub nexthops: Vec<(NexthopKey, u32)>,
-    /// Routes of others that ours stand in front of.
-    pub shadowed: Vec<Route>,
+    /// Routes of others that ours stand in front of, with the interface they go through.
+    pub shadowed: Vec<(InterfaceName, Route)>,
 }
 
 impl Saved {

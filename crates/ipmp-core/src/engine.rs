@@ -35,7 +35,10 @@ impl Engine {
     /// What there is to see without a daemon: what an earlier one left, over what the kernel holds.
     pub fn view(saved: Option<Saved>, kernel: Kernel) -> Snapshot {
         let mut engine = Self::new(Settings::default(), saved, 0);
-        engine.handle(Time::ZERO, Event::Kernel(crate::kernel::Change::Resync(kernel)));
+        engine.handle(
+            Time::ZERO,
+            Event::Kernel(crate::kernel::Change::Resync(kernel)),
+        );
         engine.snapshot()
     }
 }

@@ -27,6 +27,7 @@ pub mod kernel;
 pub mod mac;
 pub mod message;
 pub mod name;
+pub mod placement;
 pub mod plan;
 pub mod settings;
 pub mod snapshot;

@@ -1,0 +1,222 @@
+//! Placement: which interface should hold which address?
+//!
+//! A pure function of what is known about one group. It is level-triggered: it does not ask what
+//! just happened but what is not as it should be, so that an address that could not be moved at one
+//! moment is moved as soon as there is somewhere to move it (which the original forgot for
+//! interfaces whose link is down).
+//!
+//! All addresses of one interface go to one destination. Nothing moves when there is no destination.
+
+use std::collections::BTreeSet;
+
+use crate::{Family, InterfaceName};
+
+/// What placement must know about a member of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: InterfaceName,
+    /// Families it is plumbed for.
+    pub families: BTreeSet<Family>,
+    /// What it is good for.
+    pub fitness: Fitness,
+    /// Set aside until needed.
+    pub standby: bool,
+    /// Its addresses come home now: the administrator lets them, or put it back into service.
+    pub failback: bool,
+}
+
+/// What a member is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fitness {
+    /// Works: may hold addresses and take others'.
+    Usable,
+    /// Link is up and no target tells more: keeps its own, takes others' as a last resort.
+    LastResort,
+    /// Does not work, but may do so in a moment, as others of its group just did: keeps what it has.
+    Waiting,
+    /// Does not work, is out of service or absent: what it has must go elsewhere.
+    Unfit,
+}
+
+/// An address that may move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movable<Key> {
+    /// Which one.
+    pub key: Key,
+    /// Its family.
+    pub family: Family,
+    /// The interface it belongs to.
+    pub home: InterfaceName,
+    /// The interface it is on.
+    pub at: InterfaceName,
+    /// Whether it is configured for use.
+    pub up: bool,
+}
+
+/// An address that must move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move<Key> {
+    /// Which one.
+    pub key: Key,
+    /// From where.
+    pub from: InterfaceName,
+    /// To where.
+    pub to: InterfaceName,
+}
+
+/// The moves that bring the addresses of one group to where they should be. Each address moves once
+/// at most; asked again after the moves, there are none.
+pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> Vec<Move<Key>> {
+    let mut at: Vec<InterfaceName> = addresses.iter().map(|address| address.at.clone()).collect();
+    let member = |name: &InterfaceName| members.iter().find(|member| member.name == *name);
+
+    // Home first, so that homes that work again are not counted as refuges of their own addresses.
+    for (address, at) in addresses.iter().zip(&mut at) {
+        if *at == address.home {
+            continue;
+        }
+        let Some(home) = member(&address.home) else {
+            continue;
+        };
+        let home_works =
+            home.fitness <= Fitness::LastResort && home.families.contains(&address.family);
+        let astray = member(at).is_none_or(|here| !here.families.contains(&address.family));
+        if home_works && !home.standby && (home.failback || astray) {
+            *at = address.home.clone();
+        }
+    }
+
+    let mut sources: Vec<InterfaceName> = at.clone();
+    sources.sort();
+    sources.dedup();
+    for source in sources {
+        let leaving: Vec<usize> = (0..addresses.len())
+            .filter(|&i| {
+                at.get(i) == Some(&source)
+                    && addresses
+                        .get(i)
+                        .is_some_and(|address| must_leave(address, member(&source), &at, addresses))
+            })
+            .collect();
+        let families: BTreeSet<Family> = leaving
+            .iter()
+            .filter_map(|&i| addresses.get(i))
+            .map(|address| address.family)
+            .collect();
+        if leaving.is_empty() {
+            continue;
+        }
+        let idle_standby = member(&source).is_some_and(|m| m.fitness <= Fitness::LastResort);
+        let stray = member(&source).is_none();
+        let destination = destination(members, &source, &families, idle_standby, addresses, &at)
+            // An address that lost its place altogether goes home even if home does not work.
+            .or_else(|| {
+                let home = leaving
+                    .first()
+                    .and_then(|&i| addresses.get(i))
+                    .map(|a| a.home.clone());
+                home.filter(|_| stray)
+            });
+        if let Some(destination) = destination {
+            for i in leaving {
+                if let Some(at) = at.get_mut(i) {
+                    *at = destination.clone();
+                }
+            }
+        }
+    }
+
+    addresses
+        .iter()
+        .zip(at)
+        .filter(|(address, at)| address.at != *at)
+        .map(|(address, to)| Move {
+            key: address.key.clone(),
+            from: address.at.clone(),
+            to,
+        })
+        .collect()
+}
+
+/// Whether an address may not stay on `source`.
+fn must_leave<Key>(
+    address: &Movable<Key>,
+    source: Option<&Member>,
+    at: &[InterfaceName],
+    addresses: &[Movable<Key>],
+) -> bool {
+    let Some(source) = source else { return true };
+    match source.fitness {
+        Fitness::Unfit => true,
+        Fitness::Waiting => false,
+        Fitness::Usable | Fitness::LastResort => {
+            !source.families.contains(&address.family)
+                || (source.standby
+                    && address.home == source.name
+                    && !hosts_foreign(&source.name, addresses, at))
+        }
+    }
+}
+
+/// Whether an interface holds an address that belongs to another one.
+fn hosts_foreign<Key>(
+    name: &InterfaceName,
+    addresses: &[Movable<Key>],
+    at: &[InterfaceName],
+) -> bool {
+    addresses
+        .iter()
+        .zip(at)
+        .any(|(address, at)| at == name && address.home != *name)
+}
+
+/// Where the addresses of `source` should go: an idle member that waits for this, else the one with
+/// the fewest addresses in use, else one of which only the link is known. Ties go by name.
+fn destination<Key>(
+    members: &[Member],
+    source: &InterfaceName,
+    families: &BTreeSet<Family>,
+    spare_standbys: bool,
+    addresses: &[Movable<Key>],
+    at: &[InterfaceName],
+) -> Option<InterfaceName> {
+    let load = |name: &InterfaceName| {
+        addresses
+            .iter()
+            .zip(at)
+            .filter(|(address, at)| *at == name && address.up)
+            .count()
+    };
+    members
+        .iter()
+        .filter(|member| member.name != *source && member.fitness <= Fitness::LastResort)
+        .filter(|member| families.is_subset(&member.families))
+        .min_by_key(|member| {
+            let waits = member.standby && !hosts_foreign(&member.name, addresses, at)
+                || !member.standby && is_parked(member, addresses, at);
+            let rank = if spare_standbys {
+                u8::from(member.standby)
+            } else {
+                u8::from(!waits)
+            };
+            (member.fitness, rank, load(&member.name), &member.name)
+        })
+        .map(|member| member.name.clone())
+}
+
+/// Whether a repaired member waits without addresses because they do not come home by themselves
+/// (`FAILBACK=no`).
+fn is_parked<Key>(member: &Member, addresses: &[Movable<Key>], at: &[InterfaceName]) -> bool {
+    let mut away = false;
+    for (address, at) in addresses.iter().zip(at) {
+        if *at == member.name && address.up {
+            return false;
+        }
+        away |= address.home == member.name && *at != member.name;
+    }
+    away && !member.failback
+}
+
+#[cfg(test)]
+mod tests;

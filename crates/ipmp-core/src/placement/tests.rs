@@ -1,0 +1,150 @@
+//! Placement as tables: members and where each address is, then where each should go.
+
+use super::*;
+
+fn name(text: &str) -> InterfaceName {
+    text.parse().unwrap()
+}
+
+/// `ge0 ok`, `ge1 failed`, `ge2 standby ok`, `ge3 nofailback ok`, `ge4 v4only ok` …
+fn members(text: &str) -> Vec<Member> {
+    text.split(',')
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let has = |word: &str| words.contains(&word);
+            let fitness = if has("failed") {
+                Fitness::Unfit
+            } else if has("waiting") {
+                Fitness::Waiting
+            } else if has("notargets") {
+                Fitness::LastResort
+            } else {
+                Fitness::Usable
+            };
+            let mut families = BTreeSet::from([Family::Inet]);
+            if !has("v4only") {
+                families.insert(Family::Inet6);
+            }
+            Member {
+                name: name(words[0]),
+                families,
+                fitness,
+                standby: has("standby"),
+                failback: !has("nofailback"),
+            }
+        })
+        .collect()
+}
+
+/// `home` or `home@at`, IPv6 with a `6` in front.
+fn addresses(text: &str) -> Vec<Movable<String>> {
+    text.split_whitespace()
+        .enumerate()
+        .map(|(i, word)| {
+            let (family, places) = match word.strip_prefix('6') {
+                Some(places) => (Family::Inet6, places),
+                None => (Family::Inet, word),
+            };
+            let (home, at) = places.split_once('@').unwrap_or((places, places));
+            Movable {
+                key: i.to_string(),
+                family,
+                home: name(home),
+                at: name(at),
+                up: true,
+            }
+        })
+        .collect()
+}
+
+fn moved(group: &str, placed: &str) -> String {
+    let mut addresses = addresses(placed);
+    let members = members(group);
+    let moves = placement(&members, &addresses);
+    let text: Vec<String> = moves
+        .iter()
+        .map(|m| format!("{}:{}>{}", m.key, m.from, m.to))
+        .collect();
+    for m in &moves {
+        addresses.iter_mut().find(|a| a.key == m.key).unwrap().at = m.to.clone();
+    }
+    assert_eq!(
+        placement(&members, &addresses),
+        [],
+        "not settled: {group} | {placed}"
+    );
+    text.join(" ")
+}
+
+#[test]
+fn table() {
+    for (group, placed, expected) in [
+        // Two active members, both directions, and home again.
+        ("ge0 ok, ge1 ok", "ge0 ge1", ""),
+        ("ge0 ok, ge1 failed", "ge0 ge1", "1:ge1>ge0"),
+        ("ge0 failed, ge1 ok", "ge0 ge1", "0:ge0>ge1"),
+        ("ge0 ok, ge1 ok", "ge0 ge1@ge0", "1:ge0>ge1"),
+        // Nobody works: nothing moves. One comes back: it serves everything.
+        ("ge0 failed, ge1 failed", "ge0 ge1@ge0", ""),
+        ("ge0 ok, ge1 failed", "ge0@ge1 ge1", "0:ge1>ge0 1:ge1>ge0"),
+        ("ge0 failed, ge1 ok", "ge0 ge1@ge0", "0:ge0>ge1 1:ge0>ge1"),
+        ("ge0 ok, ge1 waiting", "ge0 ge1", ""),
+        // A standby takes over before active members, and is emptied on repair.
+        ("ge0 failed, ge1 ok, ge2 standby", "ge0 ge1", "0:ge0>ge2"),
+        ("ge0 ok, ge1 ok, ge2 standby", "ge0@ge2 ge1", "0:ge2>ge0"),
+        ("ge0 ok, ge1 standby failed", "ge0", ""),
+        // A standby in use fails too.
+        (
+            "ge0 failed, ge1 ok, ge2 standby failed",
+            "ge0@ge2 ge1",
+            "0:ge2>ge1",
+        ),
+        // A used standby is a member like others: the idle one is preferred.
+        (
+            "ge0 failed, ge1 failed, ge2 standby, ge3 standby",
+            "ge0@ge2 ge1",
+            "1:ge1>ge3",
+        ),
+        // An idle standby does not keep an address of its own.
+        ("ge0 ok, ge1 standby", "ge0 ge1", "1:ge1>ge0"),
+        ("ge1 standby", "ge1", ""),
+        // The one with the fewest addresses takes over; ties by name.
+        ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1 ge2", "0:ge0>ge2"),
+        ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge2", "0:ge0>ge1"),
+        // All of one interface go to one destination, also what it holds for others.
+        (
+            "ge0 failed, ge1 failed, ge2 ok",
+            "ge0 ge0 ge1@ge0",
+            "0:ge0>ge2 1:ge0>ge2 2:ge0>ge2",
+        ),
+        // FAILBACK=no: stays, then the parked one takes everything.
+        ("ge0 nofailback, ge1 nofailback", "ge0@ge1 ge1", ""),
+        (
+            "ge0 nofailback, ge1 failed nofailback",
+            "ge0@ge1 ge1",
+            "0:ge1>ge0 1:ge1>ge0",
+        ),
+        (
+            "ge0 nofailback, ge1 failed nofailback, ge2 ok nofailback",
+            "ge0@ge2 ge1 ge2",
+            "1:ge1>ge0",
+        ),
+        // Only the link is known: last resort, but home is home.
+        ("ge0 failed, ge1 notargets, ge2 ok", "ge0 ge2", "0:ge0>ge2"),
+        ("ge0 failed, ge1 notargets", "ge0", "0:ge0>ge1"),
+        ("ge0 notargets, ge1 ok", "ge0@ge1 ge1", "0:ge1>ge0"),
+        // A family that the destination lacks.
+        (
+            "ge0 failed, ge1 v4only, ge2 ok",
+            "ge0 6ge0 ge2 ge2",
+            "0:ge0>ge2 1:ge0>ge2",
+        ),
+        ("ge0 failed, ge1 v4only", "ge0 6ge0", ""),
+        // On an interface that left the group.
+        ("ge0 ok, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge0"),
+        ("ge0 failed, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge1"),
+        ("ge0 failed", "ge0@ge9", "0:ge9>ge0"),
+    ] {
+        assert_eq!(moved(group, placed), expected, "{group} | {placed}");
+    }
+}
