@@ -86,6 +86,7 @@ impl InterfaceAddress {
     }
 
     /// The subnet: network address and prefix length.
+    #[must_use]
     pub fn subnet(self) -> Self {
         Self {
             ip: self.network(),

@@ -19,6 +19,7 @@ pub mod action;
 pub mod address;
 pub mod asked;
 pub mod command;
+pub mod desired;
 pub mod detect;
 pub mod engine;
 pub mod event;

@@ -35,8 +35,11 @@ impl MacAddress {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{g:x}")
+        for (i, octet) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { ":" };
+            write!(f, "{separator}{octet:x}")?;
+        }
+        Ok(())
     }
 }
 

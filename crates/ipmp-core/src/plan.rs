@@ -1,5 +1,7 @@
 //! Plans: ordered operations on the kernel.
 
+mod planner;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::{Nexthop, Route, Sysctl};
 use crate::{InterfaceAddress, InterfaceName, MacAddress};
+
+pub use planner::{FIRST_NEXTHOP, plan};
 
 /// One operation on the kernel. Each is carried out whole or not at all, and its result comes back
 /// in [`crate::Event::Applied`].

@@ -1,0 +1,290 @@
+//! Desired kernel state: what the kernel should hold of ours.
+//!
+//! * Each address in use is a kernel address on the link it is placed on, without an on-link route of
+//!   the kernel's making.
+//! * Each subnet of a group has an on-link route through a nexthop group over the members in use, and
+//!   each gateway on it one over the same members. Losing a member then changes one object, and the
+//!   kernel does it by itself when a link loses its carrier.
+//! * A route that somebody else installed through one member is shadowed: ours stands in front of it.
+//! * Subnets of interfaces outside groups have an ordinary on-link route.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::asked::NexthopKey;
+use crate::kernel::{AddressKey, Hop, Kernel, Route, Sysctl, Via};
+use crate::plan::NewAddress;
+use crate::{Family, GroupName, InterfaceAddress, InterfaceName};
+
+/// Metric of on-link IPv6 routes of groups: in front of the kernel's own, which has 256
+/// (`IP6_RT_PRIO_ADDRCONF`).
+const ON_LINK6_METRIC: u32 = 255;
+
+/// Metric of on-link IPv6 routes of interfaces outside groups: as the kernel's own.
+const SINGLE_ON_LINK6_METRIC: u32 = 256;
+
+/// An address in use and the link it is placed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Index of the link.
+    pub index: u32,
+    /// Address and prefix length.
+    pub address: InterfaceAddress,
+    /// IPv4 broadcast address.
+    pub broadcast: Option<Ipv4Addr>,
+    /// IPv4 label.
+    pub label: Option<String>,
+    /// Not to be used as a source.
+    pub deprecated: bool,
+    /// The group of its home.
+    pub group: Option<GroupName>,
+}
+
+/// A member of a group as far as routes and sysctls go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Index of the link.
+    pub index: u32,
+    /// Its name.
+    pub name: InterfaceName,
+    /// Its group.
+    pub group: GroupName,
+    /// Families for which outbound traffic may use it.
+    pub outbound: BTreeSet<Family>,
+}
+
+/// What the desired state follows from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Addresses in use.
+    pub placed: Vec<Placed>,
+    /// Members of groups that are present.
+    pub members: Vec<Member>,
+    /// Routes of others to stand in front of, with the group of the member they go through.
+    pub shadowed: Vec<(GroupName, Route)>,
+    /// Sysctls to be put back: link, name, which, value.
+    pub restore: Vec<(u32, InterfaceName, Sysctl, i32)>,
+}
+
+/// What the kernel should hold of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Addresses.
+    pub addresses: BTreeMap<AddressKey, NewAddress>,
+    /// Groups of nexthops, each with the links it goes through; never empty.
+    pub groups: BTreeMap<NexthopKey, BTreeSet<u32>>,
+    /// Routes by destination and metric.
+    pub routes: BTreeMap<(InterfaceAddress, u32), Through>,
+    /// Sysctls of members, and those to be put back.
+    pub sysctls: Vec<(u32, InterfaceName, Sysctl, i32)>,
+}
+
+/// Through what a desired route goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Through {
+    /// The members of a group.
+    Group {
+        /// Which nexthop group.
+        key: NexthopKey,
+        /// Preferred source address, where the kernel would choose a bad one.
+        source: Option<IpAddr>,
+    },
+    /// One link, on-link.
+    Link(u32),
+}
+
+impl NexthopKey {
+    /// The nexthop of one link that belongs into this group.
+    pub fn on_link(&self, index: u32) -> Option<Hop> {
+        match self {
+            Self::Link(_) => None,
+            Self::Group {
+                family, gateway, ..
+            } => Some(Hop::Link {
+                family: *family,
+                index,
+                gateway: *gateway,
+            }),
+        }
+    }
+}
+
+impl Layout {
+    /// The desired state.
+    pub fn desired(&self, kernel: &Kernel) -> Desired {
+        let mut desired = Desired::default();
+        for placed in &self.placed {
+            let key = (placed.index, placed.address);
+            let new = NewAddress {
+                index: placed.index,
+                address: placed.address,
+                broadcast: placed.broadcast,
+                label: placed.label.clone(),
+                deprecated: placed.deprecated,
+                // Link-local addresses need the kernel's own route, one for each link.
+                no_prefix_route: !placed.address.is_link_local6(),
+            };
+            desired.addresses.insert(key, new);
+        }
+        for placed in &self.placed {
+            self.add_on_link_route(&mut desired, kernel, placed);
+        }
+        for (group, route) in &self.shadowed {
+            self.add_shadow(&mut desired, kernel, group, route);
+        }
+        for member in &self.members {
+            for sysctl in Sysctl::ALL {
+                if kernel.sysctls.contains_key(&(member.index, sysctl)) {
+                    let value = sysctl.member_value();
+                    desired
+                        .sysctls
+                        .push((member.index, member.name.clone(), sysctl, value));
+                }
+            }
+        }
+        desired.sysctls.extend(self.restore.iter().cloned());
+        desired
+    }
+
+    /// Links that outbound traffic of a group may use for a family.
+    fn outbound(&self, group: &GroupName, family: Family) -> BTreeSet<u32> {
+        self.members
+            .iter()
+            .filter(|member| member.group == *group && member.outbound.contains(&family))
+            .map(|member| member.index)
+            .collect()
+    }
+
+    fn add_on_link_route(&self, desired: &mut Desired, kernel: &Kernel, placed: &Placed) {
+        let subnet = placed.address.subnet();
+        let family = subnet.family();
+        if subnet.prefix == family.bits() || subnet.is_link_local6() {
+            return;
+        }
+        let Some(group) = &placed.group else {
+            let is_loopback = kernel
+                .links
+                .get(&placed.index)
+                .is_none_or(|link| link.kind == crate::kernel::LinkKind::Loopback);
+            let has_one = kernel.routes.iter().any(|route| {
+                route.destination == subnet
+                    && route.protocol != crate::kernel::PROTOCOL
+                    && route.via
+                        == Via::Link {
+                            index: placed.index,
+                            gateway: None,
+                        }
+            });
+            if !is_loopback && !has_one {
+                let metric = if family == Family::Inet {
+                    0
+                } else {
+                    SINGLE_ON_LINK6_METRIC
+                };
+                desired
+                    .routes
+                    .entry((subnet, metric))
+                    .or_insert(Through::Link(placed.index));
+            }
+            return;
+        };
+        let metric = if family == Family::Inet {
+            0
+        } else {
+            ON_LINK6_METRIC
+        };
+        self.add_group_route(desired, kernel, group, (subnet, metric), None, subnet);
+    }
+
+    fn add_shadow(&self, desired: &mut Desired, kernel: &Kernel, group: &GroupName, route: &Route) {
+        let Via::Link { gateway, .. } = route.via else {
+            return;
+        };
+        let destination = route.destination;
+        let metric = match destination.family() {
+            Family::Inet => route.metric,
+            // IPv6 has no order among routes of one metric; one that has the best cannot be beaten.
+            Family::Inet6 if route.metric <= 1 => return,
+            Family::Inet6 => route.metric - 1,
+        };
+        let source_subnet = match gateway {
+            Some(gateway) => self
+                .placed
+                .iter()
+                .map(|placed| placed.address)
+                .find(|address| address.contains(gateway))
+                .map_or(destination, InterfaceAddress::subnet),
+            None => destination,
+        };
+        self.add_group_route(
+            desired,
+            kernel,
+            group,
+            (destination, metric),
+            gateway,
+            source_subnet,
+        );
+    }
+
+    fn add_group_route(
+        &self,
+        desired: &mut Desired,
+        kernel: &Kernel,
+        group: &GroupName,
+        route: (InterfaceAddress, u32),
+        gateway: Option<IpAddr>,
+        source_subnet: InterfaceAddress,
+    ) {
+        let family = route.0.family();
+        let links = self.outbound(group, family);
+        if links.is_empty() || desired.routes.contains_key(&route) {
+            return;
+        }
+        let source = self.source(kernel, group, &links, source_subnet, gateway.is_some());
+        let key = NexthopKey::Group {
+            group: group.clone(),
+            family,
+            gateway,
+        };
+        desired.groups.insert(key.clone(), links);
+        desired.routes.insert(route, Through::Group { key, source });
+    }
+
+    /// The source address a route must name because the kernel, left alone, would take a bad one on
+    /// one of its links. The kernel takes the link's first primary address; with a gateway, the first
+    /// in the gateway's subnet (`inet_select_addr`). IPv6 chooses by RFC 6724 and needs no help.
+    fn source(
+        &self,
+        kernel: &Kernel,
+        group: &GroupName,
+        links: &BTreeSet<u32>,
+        subnet: InterfaceAddress,
+        has_gateway: bool,
+    ) -> Option<IpAddr> {
+        if subnet.family() == Family::Inet6 {
+            return None;
+        }
+        let kernel_chooses_well = |&index: &u32| {
+            let good = self.placed.iter().any(|placed| {
+                placed.index == index && !placed.deprecated && placed.address.subnet() == subnet
+            });
+            let ours = self.placed.iter().filter(|placed| placed.index == index);
+            let others = kernel.addresses_on(index);
+            let one_subnet = ours
+                .map(|placed| placed.address)
+                .chain(others.map(|address| address.address))
+                .filter(|address| address.family() == Family::Inet)
+                .all(|address| address.subnet() == subnet);
+            good && (has_gateway || one_subnet)
+        };
+        if links.iter().all(kernel_chooses_well) {
+            return None;
+        }
+        self.placed
+            .iter()
+            .filter(|placed| placed.group.as_ref() == Some(group) && !placed.deprecated)
+            .filter(|placed| placed.address.subnet() == subnet)
+            .map(|placed| placed.address.ip)
+            .min()
+    }
+}

@@ -1,0 +1,252 @@
+//! Making sense of what the kernel holds: finding our addresses again after a restart, and taking
+//! over those that were there before us.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Engine;
+use crate::asked::Logical;
+use crate::kernel::{Address, PROTOCOL};
+use crate::{Family, Flags, InterfaceAddress, InterfaceName, LogicalName};
+
+impl Engine {
+    /// Finds out from the kernel where each logical is. What it does not hold stays where it was
+    /// last, and the next plan puts it there.
+    pub(super) fn adopt(&mut self) {
+        let logicals: Vec<Logical> = self
+            .asked
+            .logicals
+            .iter()
+            .filter(|logical| logical.is_up())
+            .cloned()
+            .collect();
+        for logical in &logicals {
+            let place = self.place_of(logical);
+            let holders: Vec<LogicalName> = self
+                .kernel
+                .addresses
+                .values()
+                .filter(|address| address.address.ip == logical.address.ip)
+                .filter_map(|address| self.named(address, logical))
+                .collect();
+            let is_there = holders
+                .iter()
+                .any(|holder| holder.interface == place.interface);
+            if let (false, Some(holder)) = (is_there, holders.into_iter().next()) {
+                self.set_place(&logical.home, logical.family(), holder);
+            }
+        }
+        self.adopt_orphans();
+    }
+
+    /// The name of the logical that a kernel address is.
+    fn named(&self, address: &Address, logical: &Logical) -> Option<LogicalName> {
+        let link = self.kernel.links.get(&address.index)?;
+        if link.name == logical.home.interface {
+            return Some(logical.home.clone());
+        }
+        let labelled = address
+            .label
+            .as_ref()
+            .and_then(|label| label.parse::<LogicalName>().ok())
+            .filter(|label| label.interface == link.name && label.unit > 0);
+        Some(labelled.unwrap_or_else(|| {
+            LogicalName::new(
+                link.name.clone(),
+                self.free_unit(&link.name, logical.family()),
+            )
+        }))
+    }
+
+    /// Addresses that bear our mark but that nobody asked for: the saved state was lost. They stay,
+    /// as ordinary addresses of the interface they are on.
+    fn adopt_orphans(&mut self) {
+        let asked: BTreeSet<IpAddr> = self.asked.logicals.iter().map(|l| l.address.ip).collect();
+        let orphans: Vec<Address> = self
+            .kernel
+            .addresses
+            .values()
+            .filter(|address| address.protocol == PROTOCOL)
+            .filter(|address| !asked.contains(&address.address.ip))
+            .cloned()
+            .collect();
+        for orphan in orphans {
+            if let Some(name) = self
+                .kernel
+                .links
+                .get(&orphan.index)
+                .map(|link| link.name.clone())
+            {
+                self.adopt_address(&name, &orphan);
+            }
+        }
+    }
+
+    /// Makes a logical of a kernel address, at home where it is.
+    pub(super) fn adopt_address(&mut self, name: &InterfaceName, address: &Address) {
+        let family = address.address.family();
+        let label = address
+            .label
+            .as_ref()
+            .and_then(|label| label.parse::<LogicalName>().ok());
+        let is_taken = |unit: u32| {
+            self.asked.logicals.iter().any(|logical| {
+                logical.family() == family
+                    && (logical.home == LogicalName::new(name.clone(), unit)
+                        || self.place_of(logical) == LogicalName::new(name.clone(), unit))
+            })
+        };
+        let unit = match label.filter(|label| label.interface == *name) {
+            Some(label) if !is_taken(label.unit) => label.unit,
+            _ if !is_taken(0) => 0,
+            _ => self.free_unit(name, family),
+        };
+        let test = if address.deprecated && family == Family::Inet {
+            Flags::DEPRECATED | Flags::NOFAILOVER
+        } else {
+            Flags::NONE
+        };
+        self.asked
+            .interfaces
+            .entry(name.clone())
+            .or_default()
+            .families
+            .insert(family);
+        self.asked.logicals.push(Logical {
+            home: LogicalName::new(name.clone(), unit),
+            address: address.address,
+            broadcast: address.broadcast,
+            flags: Flags::UP | test,
+            metric: 0,
+        });
+    }
+
+    /// Makes logicals of all lasting addresses of an interface. Those that come and go by
+    /// themselves (DHCP, autoconfiguration) stay with whoever looks after them.
+    pub(super) fn adopt_interface(&mut self, name: &InterfaceName) {
+        let foreign: Vec<Address> = self.foreign(name).cloned().collect();
+        for address in foreign {
+            if !address.dynamic && !address.address.is_link_local6() {
+                self.adopt_address(name, &address);
+            }
+        }
+    }
+
+    /// Kernel addresses of an interface that are no logicals of ours.
+    pub(super) fn foreign(&self, name: &InterfaceName) -> impl Iterator<Item = &Address> {
+        let index = self.kernel.link(name).map(|link| link.index);
+        self.kernel
+            .addresses
+            .values()
+            .filter(move |address| Some(address.index) == index)
+            .filter(|address| address.protocol != PROTOCOL)
+            .filter(|address| {
+                !self
+                    .asked
+                    .logicals
+                    .iter()
+                    .any(|logical| logical.address.ip == address.address.ip)
+            })
+    }
+
+    /// Names of the foreign logicals of an interface: by label where it says one, else the lowest
+    /// units that are free.
+    pub(super) fn foreign_logicals(&self, name: &InterfaceName) -> Vec<(LogicalName, Address)> {
+        let mut named: Vec<(LogicalName, Address)> = Vec::new();
+        let shows_link_local = self.shows_link_local(name);
+        for family in Family::ALL {
+            let ours: BTreeSet<u32> = self.units_of_ours(name, family);
+            let mut taken = ours;
+            let mut later = Vec::new();
+            let foreign = self
+                .foreign(name)
+                .filter(|a| a.address.family() == family)
+                .filter(|a| !a.address.is_link_local6() || shows_link_local);
+            for address in foreign {
+                let label = address
+                    .label
+                    .as_ref()
+                    .and_then(|l| l.parse::<LogicalName>().ok());
+                match label.filter(|label| label.interface == *name && label.unit > 0) {
+                    Some(label) if taken.insert(label.unit) => named.push((label, address.clone())),
+                    _ => later.push(address.clone()),
+                }
+            }
+            for address in later {
+                let unit = (0..=u32::MAX)
+                    .find(|unit| !taken.contains(unit))
+                    .unwrap_or(u32::MAX);
+                taken.insert(unit);
+                named.push((LogicalName::new(name.clone(), unit), address));
+            }
+        }
+        named
+    }
+
+    /// Units that foreign logicals of an interface have.
+    pub(super) fn foreign_units(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        self.foreign_logicals(name)
+            .into_iter()
+            .filter(|(_, address)| address.address.family() == family)
+            .map(|(name, _)| name.unit)
+            .collect()
+    }
+
+    fn units_of_ours(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        let mut units = BTreeSet::new();
+        for logical in self.asked.logicals.iter().filter(|l| l.family() == family) {
+            for place in [self.place_of(logical), logical.home.clone()] {
+                if place.interface == *name {
+                    units.insert(place.unit);
+                }
+            }
+        }
+        units
+    }
+
+    /// Whether an interface's link-local IPv6 address counts as a logical: only if the interface is
+    /// plumbed for IPv6 or has another IPv6 address. The kernel gives every interface one.
+    fn shows_link_local(&self, name: &InterfaceName) -> bool {
+        self.asked
+            .interfaces
+            .get(name)
+            .is_some_and(|interface| interface.families.contains(&Family::Inet6))
+            || self.foreign(name).any(|address| {
+                address.address.family() == Family::Inet6 && !address.address.is_link_local6()
+            })
+    }
+
+    /// Unit 0 of an interface plumbed for IPv6 is its link-local address, as soon as there is one.
+    pub(super) fn adopt_link_local(&mut self) {
+        let waiting: Vec<InterfaceName> = self
+            .asked
+            .logicals
+            .iter()
+            .filter(|logical| logical.family() == Family::Inet6 && logical.home.unit == 0)
+            .filter(|logical| {
+                logical.address.ip.is_unspecified() || logical.address.is_link_local6()
+            })
+            .map(|logical| logical.home.interface.clone())
+            .collect();
+        for name in waiting {
+            let Some(address) = self.link_local(&name) else {
+                continue;
+            };
+            for logical in &mut self.asked.logicals {
+                if logical.home == LogicalName::new(name.clone(), 0)
+                    && logical.family() == Family::Inet6
+                {
+                    logical.address = address;
+                }
+            }
+        }
+    }
+
+    fn link_local(&self, name: &InterfaceName) -> Option<InterfaceAddress> {
+        let index = self.kernel.link(name)?.index;
+        self.kernel
+            .addresses_on(index)
+            .map(|address| address.address)
+            .find(|address| address.is_link_local6())
+    }
+}

@@ -1,0 +1,606 @@
+//! What commands change. Each changes what was asked for; what follows from that is settled as after
+//! any other event. A command that is refused changes nothing.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::Engine;
+use crate::asked::Logical;
+use crate::command::{Answer, Command, Refusal};
+use crate::kernel::{Link, LinkKind};
+use crate::plan::Operation;
+use crate::{
+    Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress,
+    Time,
+};
+
+/// Flags of a logical that the administrator may set.
+const SETTABLE: Flags = Flags(
+    Flags::UP.0
+        | Flags::DEPRECATED.0
+        | Flags::NOFAILOVER.0
+        | Flags::PRIVATE.0
+        | Flags::NOXMIT.0
+        | Flags::NOLOCAL.0
+        | Flags::PREFERRED.0
+        | Flags::ANYCAST.0
+        | Flags::NOTRAILERS.0
+        | Flags::NONUD.0
+        | Flags::ROUTER.0,
+);
+
+/// Smallest MTU each family works with: RFC 791 and RFC 8200 section 5.
+const MIN_MTU: u32 = 68;
+
+type Outcome = Result<Answer, Refusal>;
+
+impl Engine {
+    /// Changes what was asked for.
+    pub(super) fn command(
+        &mut self,
+        now: Time,
+        command: Command,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        match command {
+            Command::Plumb {
+                logical,
+                family,
+                absent,
+            } => self.plumb(&logical, family, absent),
+            Command::Unplumb { logical, family } => self.unplumb(&logical, family),
+            Command::SetAddress { logical, address } => self.set_address(&logical, address),
+            Command::SetPrefix {
+                logical,
+                family,
+                prefix,
+            } => {
+                let logical = self.logical(&logical, family)?;
+                logical.address = InterfaceAddress::new(logical.address.ip, prefix);
+                logical.broadcast = default_broadcast(logical.address);
+                Ok(Answer::Done)
+            }
+            Command::SetBroadcast { logical, broadcast } => {
+                let logical = self.logical(&logical, Family::Inet)?;
+                logical.broadcast = broadcast.or_else(|| default_broadcast(logical.address));
+                Ok(Answer::Done)
+            }
+            Command::AddLogical { interface, address } => self.add_logical(&interface, address),
+            Command::RemoveAddress { interface, address } => {
+                self.remove_address(&interface, address)
+            }
+            Command::SetFlag {
+                logical,
+                family,
+                flag,
+                on,
+            } => self.set_flag(&logical, family, flag, on),
+            Command::SetGroup { interface, group } => self.set_group(&interface, group),
+            Command::SetStandby { interface, on } => self.set_standby(&interface, on),
+            Command::SetFailed { interface, on } => {
+                self.plumbed(&interface)?;
+                super::report(self.detection.set_failed(now, &interface, on), actions);
+                Ok(Answer::Done)
+            }
+            Command::SetMetric {
+                logical,
+                family,
+                metric,
+            } => {
+                self.logical(&logical, family)?.metric = metric;
+                Ok(Answer::Done)
+            }
+            Command::SetMtu { interface, mtu } => {
+                let index = self.link(&interface)?.index;
+                if mtu < MIN_MTU {
+                    return Err(Refusal::Invalid(format!("mtu below {MIN_MTU}")));
+                }
+                self.once.push(Operation::SetMtu { index, mtu });
+                Ok(Answer::Done)
+            }
+            Command::SetMac { interface, mac } => {
+                let index = self.link(&interface)?.index;
+                if !mac.is_unicast() {
+                    return Err(Refusal::Invalid(
+                        "not a unicast hardware address".to_owned(),
+                    ));
+                }
+                self.once.push(Operation::SetMac { index, mac });
+                Ok(Answer::Done)
+            }
+            Command::Offline { interface } => self.offline(&interface),
+            Command::Online { interface } => self.online(&interface),
+            Command::SetLocalMac { local } => {
+                self.asked.local_mac = local;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn plumb(&mut self, name: &LogicalName, family: Family, absent: bool) -> Outcome {
+        let link = self.kernel.link(&name.interface).cloned();
+        if link.is_none() && !absent {
+            return Err(Refusal::NoSuchInterface);
+        }
+        if name.unit > 0 {
+            self.plumbed(&name.interface)?;
+            if self.find(name, family).is_some() || self.foreign_at(name, family) {
+                return Ok(Answer::AlreadyExists);
+            }
+            self.asked.logicals.push(unset(name.clone(), family));
+            return Ok(Answer::Done);
+        }
+        if self.is_plumbed(&name.interface, family) {
+            return Ok(Answer::AlreadyExists);
+        }
+        let interface = self
+            .asked
+            .interfaces
+            .entry(name.interface.clone())
+            .or_default();
+        interface.families.insert(family);
+        self.asked.logicals.push(unset(name.clone(), family));
+        if let Some(link) = link {
+            if let Some(mac) = self.mac_at_plumb(&link) {
+                self.once.push(Operation::SetMac {
+                    index: link.index,
+                    mac,
+                });
+            }
+            if !link.up {
+                self.once.push(Operation::SetUp {
+                    index: link.index,
+                    up: true,
+                });
+            }
+        }
+        self.adopt_link_local();
+        Ok(Answer::Done)
+    }
+
+    /// The hardware address an interface is to get when it is plumbed, if it has another one now:
+    /// its own or the host's shared one, as `local-mac-address?` says.
+    fn mac_at_plumb(&self, link: &Link) -> Option<MacAddress> {
+        let now = link.mac?;
+        if link.kind != LinkKind::Broadcast {
+            return None;
+        }
+        let wanted = if self.asked.local_mac? {
+            let is_shared = self
+                .kernel
+                .links
+                .values()
+                .any(|other| other.index != link.index && other.mac == Some(now));
+            match link.permanent_mac {
+                Some(permanent) => permanent,
+                None if is_shared => made_up(now, &link.name),
+                None => now,
+            }
+        } else {
+            let first = self
+                .kernel
+                .links
+                .values()
+                .filter(|link| link.kind == LinkKind::Broadcast && link.mac.is_some())
+                .min_by_key(|link| &link.name)?;
+            first.permanent_mac.or(first.mac)?
+        };
+        (wanted != now).then_some(wanted)
+    }
+
+    fn unplumb(&mut self, name: &LogicalName, family: Family) -> Outcome {
+        if name.unit > 0 {
+            let home = self.logical(name, family)?.home.clone();
+            if home.unit == 0 {
+                return Err(Refusal::CannotRemovePhysical);
+            }
+            self.remove_logical(&home, family);
+            return Ok(Answer::Done);
+        }
+        if self
+            .kernel
+            .link(&name.interface)
+            .is_some_and(|link| link.kind == LinkKind::Loopback)
+        {
+            return Err(Refusal::Invalid("the loopback interface stays".to_owned()));
+        }
+        if !self.is_plumbed(&name.interface, family) {
+            return Err(Refusal::NoSuchInterface);
+        }
+        let own: Vec<LogicalName> = self
+            .asked
+            .logicals
+            .iter()
+            .filter(|l| l.home.interface == name.interface && l.family() == family)
+            .map(|logical| logical.home.clone())
+            .collect();
+        for home in own {
+            self.remove_logical(&home, family);
+        }
+        let foreign: Vec<_> = self
+            .foreign(&name.interface)
+            .filter(|a| a.address.family() == family && !a.address.is_link_local6())
+            .map(|address| (address.index, address.address))
+            .collect();
+        self.retired.extend(foreign);
+        if let Some(interface) = self.asked.interfaces.get_mut(&name.interface) {
+            interface.families.remove(&family);
+            if interface.families.is_empty() {
+                self.asked.interfaces.remove(&name.interface);
+            }
+        }
+        let is_gone = !self.asked.interfaces.contains_key(&name.interface);
+        if let Some(link) = self.kernel.link(&name.interface)
+            && is_gone
+            && link.up
+        {
+            self.once.push(Operation::SetUp {
+                index: link.index,
+                up: false,
+            });
+        }
+        Ok(Answer::Done)
+    }
+
+    fn set_address(&mut self, name: &LogicalName, address: InterfaceAddress) -> Outcome {
+        self.refuse_in_use(address.ip, Some((name, address.family())))?;
+        let logical = self.logical(name, address.family())?;
+        logical.address = address;
+        logical.broadcast = default_broadcast(address);
+        Ok(Answer::Done)
+    }
+
+    fn add_logical(&mut self, name: &InterfaceName, address: InterfaceAddress) -> Outcome {
+        let family = address.family();
+        if !self.is_plumbed(name, family) {
+            return Err(Refusal::NoSuchInterface);
+        }
+        self.refuse_in_use(address.ip, None)?;
+        let home = LogicalName::new(name.clone(), self.free_unit(name, family));
+        self.asked
+            .interfaces
+            .entry(name.clone())
+            .or_default()
+            .families
+            .insert(family);
+        self.asked.logicals.push(Logical {
+            address,
+            broadcast: default_broadcast(address),
+            ..unset(home.clone(), family)
+        });
+        // A member that cannot take an address now leaves it to another one that can.
+        let takes_none = |name: &InterfaceName| {
+            self.failed.contains(name) || self.is_offline(name) || self.is_inactive(name)
+        };
+        let mut place = home.clone();
+        if self.kernel.link(name).is_some() && self.is_member(name) && takes_none(name) {
+            let other = self.asked.interfaces.iter().find(|(other, interface)| {
+                interface.group.as_ref() == self.group_of(name)
+                    && interface.families.contains(&family)
+                    && self.kernel.link(other).is_some()
+                    && !takes_none(other)
+            });
+            if let Some(other) = other.map(|(other, _)| other.clone()) {
+                place = LogicalName::new(other.clone(), self.free_unit(&other, family));
+                self.set_place(&home, family, place.clone());
+            }
+        }
+        Ok(Answer::Created(place))
+    }
+
+    fn remove_address(&mut self, name: &InterfaceName, ip: IpAddr) -> Outcome {
+        let family = Family::of(ip);
+        let group = self.group_of(name).cloned();
+        let home = self
+            .asked
+            .logicals
+            .iter()
+            .filter(|logical| logical.address.ip == ip)
+            .find(|logical| {
+                logical.home.interface == *name
+                    || self.place_of(logical).interface == *name
+                    || (group.is_some() && self.group_of(&logical.home.interface) == group.as_ref())
+            })
+            .map(|logical| logical.home.clone());
+        match home {
+            Some(home) if home.unit == 0 => Err(Refusal::CannotRemovePhysical),
+            Some(home) => {
+                self.remove_logical(&home, family);
+                Ok(Answer::Done)
+            }
+            None => {
+                let foreign = self
+                    .foreign(name)
+                    .find(|address| address.address.ip == ip)
+                    .map(|address| (address.index, address.address));
+                self.retired.insert(foreign.ok_or(Refusal::NoSuchAddress)?);
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn set_flag(&mut self, name: &LogicalName, family: Family, flag: Flags, on: bool) -> Outcome {
+        if !SETTABLE.contains(flag) {
+            return Err(Refusal::Invalid(format!("flag {flag} cannot be set")));
+        }
+        let logical = self.logical(name, family)?.clone();
+        let place = self.place_of(&logical);
+        let is_away = place != logical.home && self.kernel.link(&logical.home.interface).is_some();
+        if flag.contains(Flags::NOFAILOVER) && on && is_away {
+            return Err(Refusal::RedirectedTestAddress);
+        }
+        let logical = self.logical(name, family)?;
+        logical.flags = logical.flags.with(flag, on);
+        if flag.contains(Flags::NOFAILOVER) && on {
+            // A test address is where its interface is, also while that is absent.
+            let home = logical.home.clone();
+            self.places.remove(&(home, family));
+        }
+        Ok(Answer::Done)
+    }
+
+    fn set_group(&mut self, name: &InterfaceName, group: Option<GroupName>) -> Outcome {
+        self.plumbed(name)?;
+        let link = self.kernel.link(name).cloned();
+        if let (Some(group), Some(link)) = (&group, &link) {
+            if !Self::is_groupable(link) {
+                return Err(Refusal::NotGroupable);
+            }
+            let twin = self.asked.interfaces.iter().find(|(other, interface)| {
+                *other != name
+                    && interface.group.as_ref() == Some(group)
+                    && link.mac.is_some()
+                    && self
+                        .kernel
+                        .link(other)
+                        .is_some_and(|other| other.mac == link.mac)
+            });
+            if let Some((twin, _)) = twin {
+                return Err(Refusal::DuplicateMac(twin.clone()));
+            }
+        }
+        if group.is_some() {
+            self.adopt_plumbed(name);
+            self.adopt_interface(name);
+        }
+        if let Some(interface) = self.asked.interfaces.get_mut(name) {
+            if interface.group != group {
+                interface.offline = false;
+            }
+            interface.group = group;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn set_standby(&mut self, name: &InterfaceName, on: bool) -> Outcome {
+        self.plumbed(name)?;
+        let is_standby = self.asked.interfaces.get(name).is_some_and(|i| i.standby);
+        if on && !is_standby && self.is_inactive(name) {
+            return Err(Refusal::InactiveByFailback);
+        }
+        self.adopt_plumbed(name);
+        if let Some(interface) = self.asked.interfaces.get_mut(name) {
+            interface.standby = on;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn offline(&mut self, name: &InterfaceName) -> Outcome {
+        self.plumbed(name)?;
+        let group = self.group_of(name).cloned().ok_or(Refusal::NotInGroup)?;
+        if self.is_offline(name) {
+            return Err(Refusal::AlreadyOffline);
+        }
+        let group_failed = self.detection.is_group_failed(&group);
+        let others = self.asked.interfaces.iter().filter(|(other, interface)| {
+            *other != name
+                && interface.group.as_ref() == Some(&group)
+                && self.kernel.link(other).is_some()
+                && !self.is_offline(other)
+                && (group_failed || !self.failed.contains(*other))
+        });
+        if others.count() == 0 {
+            return Err(Refusal::MinimumRedundancy);
+        }
+        self.returning.remove(name);
+        if let Some(interface) = self.asked.interfaces.get_mut(name) {
+            interface.offline = true;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn online(&mut self, name: &InterfaceName) -> Outcome {
+        self.plumbed(name)?;
+        if let Some(twin) = self.duplicates.get(name) {
+            return Err(Refusal::DuplicateMac(twin.clone()));
+        }
+        match self.asked.interfaces.get_mut(name) {
+            Some(interface) if interface.offline => interface.offline = false,
+            _ => return Err(Refusal::NotOffline),
+        }
+        self.returning.insert(name.clone());
+        Ok(Answer::Done)
+    }
+
+    fn remove_logical(&mut self, home: &LogicalName, family: Family) {
+        let place = self
+            .places
+            .remove(&(home.clone(), family))
+            .unwrap_or_else(|| home.clone());
+        let on = [place.interface, home.interface.clone()];
+        let links: Vec<u32> = on
+            .iter()
+            .filter_map(|name| self.kernel.link(name))
+            .map(|link| link.index)
+            .collect();
+        let removed = |logical: &Logical| logical.home == *home && logical.family() == family;
+        for logical in self
+            .asked
+            .logicals
+            .iter()
+            .filter(|logical| removed(logical))
+        {
+            // The kernel's own link-local address stays with its link.
+            if !logical.address.is_link_local6() {
+                self.retired
+                    .extend(links.iter().map(|&index| (index, logical.address)));
+            }
+        }
+        self.asked.logicals.retain(|logical| !removed(logical));
+    }
+
+    /// The link of an interface.
+    fn link(&self, name: &InterfaceName) -> Result<&Link, Refusal> {
+        self.kernel.link(name).ok_or(Refusal::NoSuchInterface)
+    }
+
+    /// Refuses an interface that is plumbed for no family.
+    fn plumbed(&self, name: &InterfaceName) -> Result<(), Refusal> {
+        let is_plumbed = Family::ALL
+            .iter()
+            .any(|&family| self.is_plumbed(name, family));
+        if is_plumbed {
+            Ok(())
+        } else {
+            Err(Refusal::NoSuchInterface)
+        }
+    }
+
+    /// Whether an interface is known to IP for a family: by our doing, or by an address of somebody
+    /// else's.
+    pub(super) fn is_plumbed(&self, name: &InterfaceName, family: Family) -> bool {
+        self.asked
+            .interfaces
+            .get(name)
+            .is_some_and(|i| i.families.contains(&family))
+            || self
+                .foreign_logicals(name)
+                .iter()
+                .any(|(_, address)| address.address.family() == family)
+    }
+
+    /// Makes an interface that somebody else configured one of ours.
+    fn adopt_plumbed(&mut self, name: &InterfaceName) {
+        let families: Vec<Family> = Family::ALL
+            .into_iter()
+            .filter(|&family| self.is_plumbed(name, family))
+            .collect();
+        let interface = self.asked.interfaces.entry(name.clone()).or_default();
+        interface.families.extend(families);
+    }
+
+    /// The logical called `name`: one of ours by where it is, by where it belongs if its interface is
+    /// absent, or somebody else's, which becomes ours by being named.
+    fn logical(&mut self, name: &LogicalName, family: Family) -> Result<&mut Logical, Refusal> {
+        if self.find(name, family).is_none() {
+            let foreign = self
+                .foreign_logicals(&name.interface)
+                .into_iter()
+                .find(|(there, address)| there == name && address.address.family() == family);
+            if let Some((_, address)) = foreign {
+                self.adopt_address(&name.interface, &address);
+            }
+        }
+        let Some(home) = self.find(name, family) else {
+            let is_placeholder = self
+                .asked
+                .logicals
+                .iter()
+                .any(|logical| logical.home == *name && logical.family() == family);
+            let refusal = if is_placeholder {
+                Refusal::Placeholder
+            } else {
+                Refusal::NoSuchInterface
+            };
+            return Err(refusal);
+        };
+        self.asked
+            .logicals
+            .iter_mut()
+            .find(|logical| logical.home == home && logical.family() == family)
+            .ok_or(Refusal::NoSuchInterface)
+    }
+
+    /// Where the logical called `name` belongs.
+    fn find(&self, name: &LogicalName, family: Family) -> Option<LogicalName> {
+        let mut logicals = self.asked.logicals.iter().filter(|l| l.family() == family);
+        let is_absent = self.kernel.link(&name.interface).is_none();
+        logicals
+            .find(|logical| {
+                if is_absent {
+                    logical.home == *name
+                } else {
+                    self.place_of(logical) == *name
+                }
+            })
+            .map(|logical| logical.home.clone())
+    }
+
+    fn foreign_at(&self, name: &LogicalName, family: Family) -> bool {
+        self.foreign_logicals(&name.interface)
+            .iter()
+            .any(|(there, address)| there == name && address.address.family() == family)
+    }
+
+    /// Refuses an address that another logical has.
+    fn refuse_in_use(
+        &self,
+        ip: IpAddr,
+        except: Option<(&LogicalName, Family)>,
+    ) -> Result<(), Refusal> {
+        if ip.is_unspecified() {
+            return Ok(());
+        }
+        let excepted = except.and_then(|(name, family)| self.find(name, family));
+        for logical in &self.asked.logicals {
+            if logical.address.ip == ip && excepted.as_ref() != Some(&logical.home) {
+                return Err(Refusal::AddressInUse(self.place_of(logical)));
+            }
+        }
+        let links = self.kernel.links.values();
+        for link in links {
+            let foreign = self.foreign_logicals(&link.name);
+            let used = foreign.into_iter().find(|(name, address)| {
+                address.address.ip == ip && except.is_none_or(|(excepted, _)| excepted != name)
+            });
+            if let Some((name, _)) = used {
+                return Err(Refusal::AddressInUse(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A logical without an address.
+fn unset(home: LogicalName, family: Family) -> Logical {
+    Logical {
+        home,
+        address: InterfaceAddress::new(family.unspecified(), 0),
+        broadcast: None,
+        flags: Flags::NONE,
+        metric: 0,
+    }
+}
+
+fn default_broadcast(address: InterfaceAddress) -> Option<Ipv4Addr> {
+    // RFC 3021: a subnet of two has no broadcast address.
+    address
+        .default_broadcast()
+        .filter(|_| address.prefix < 31 && !address.ip.is_unspecified())
+}
+
+/// A locally administered hardware address for an interface whose maker gave it none of its own: the
+/// same whenever it is asked for, different for each name.
+fn made_up(shared: MacAddress, name: &InterfaceName) -> MacAddress {
+    // FNV-1a, to spread name and shared address over the octets.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in shared.0.iter().chain(name.as_str().as_bytes()) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let mut octets = [0; 6];
+    for (octet, byte) in octets.iter_mut().zip(hash.to_be_bytes()) {
+        *octet = byte;
+    }
+    // Bit 1 of the first octet: locally administered; bit 0 clear: unicast (IEEE 802).
+    octets[0] = (octets[0] & 0xfc) | 0x02;
+    MacAddress(octets)
+}

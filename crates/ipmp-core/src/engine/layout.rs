@@ -1,0 +1,360 @@
+//! From what was asked and where it is placed to the layout the kernel should have; and placement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Engine, LogicalKey};
+use crate::asked::Logical;
+use crate::desired::{Layout, Member, Placed};
+use crate::detect::Health;
+use crate::kernel::{Link, LinkKind, Sysctl};
+use crate::placement::{self, Fitness, Movable, Move, placement};
+use crate::{Family, Flags, GroupName, InterfaceName, LogicalName, Message, Time};
+
+impl Engine {
+    /// Moves addresses in the model. The plan then moves them in the kernel.
+    pub(super) fn place(&mut self, now: Time) {
+        let groups: BTreeSet<Option<GroupName>> = self
+            .asked
+            .interfaces
+            .values()
+            .map(|interface| interface.group.clone())
+            .collect();
+        for group in groups {
+            let members = self.placement_members(now, group.as_ref());
+            let addresses = self.movables(group.as_ref());
+            let moves = match &group {
+                Some(_) => placement(&members, &addresses),
+                // Outside groups nothing moves, but what an interface brought along goes home.
+                None => astray(&addresses),
+            };
+            for Move { key, from, to } in moves {
+                self.move_logical(&key, from, to);
+            }
+        }
+        let returning = std::mem::take(&mut self.returning);
+        self.returning = returning
+            .into_iter()
+            .filter(|name| !self.failed.contains(name) && self.has_away(name))
+            .collect();
+    }
+
+    fn move_logical(&mut self, key: &LogicalKey, from: InterfaceName, to: InterfaceName) {
+        let (home, family) = key;
+        let place = if to == home.interface && self.is_unit_free(home, *family) {
+            home.clone()
+        } else {
+            let unit = self.free_unit(&to, *family);
+            LogicalName::new(to.clone(), unit)
+        };
+        self.set_place(home, *family, place);
+        let message = if to == home.interface {
+            Message::FailedBack { to }
+        } else {
+            Message::FailedOver { from, to }
+        };
+        if !self.moved.contains(&message) {
+            self.moved.push(message);
+        }
+    }
+
+    fn has_away(&self, name: &InterfaceName) -> bool {
+        self.places.keys().any(|(home, _)| home.interface == *name)
+    }
+
+    fn is_unit_free(&self, wanted: &LogicalName, family: Family) -> bool {
+        !self
+            .places
+            .iter()
+            .any(|((_, f), place)| *f == family && place == wanted)
+    }
+
+    /// The lowest unit of an interface that nothing is on and nothing belongs on.
+    pub(super) fn free_unit(&self, interface: &InterfaceName, family: Family) -> u32 {
+        let mut taken: BTreeSet<u32> = self.foreign_units(interface, family);
+        for logical in self.asked.logicals.iter().filter(|l| l.family() == family) {
+            let place = self.place_of(logical);
+            for name in [&place, &logical.home] {
+                if name.interface == *interface {
+                    taken.insert(name.unit);
+                }
+            }
+        }
+        (1..=u32::MAX)
+            .find(|unit| !taken.contains(unit))
+            .unwrap_or(u32::MAX)
+    }
+
+    fn placement_members(&self, now: Time, group: Option<&GroupName>) -> Vec<placement::Member> {
+        self.asked
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| interface.group.as_ref() == group)
+            .map(|(name, interface)| placement::Member {
+                name: name.clone(),
+                families: interface.families.clone(),
+                fitness: self.fitness(now, name, group),
+                standby: interface.standby,
+                failback: self.settings.failback || self.returning.contains(name),
+            })
+            .collect()
+    }
+
+    fn fitness(&self, now: Time, name: &InterfaceName, group: Option<&GroupName>) -> Fitness {
+        let Some(link) = self.kernel.link(name) else {
+            return Fitness::Unfit;
+        };
+        if self.is_offline(name) {
+            Fitness::Unfit
+        } else if self.failed.contains(name) {
+            let waits =
+                link.is_running() && group.is_some_and(|g| self.watch.is_recovering(now, g));
+            if waits {
+                Fitness::Waiting
+            } else {
+                Fitness::Unfit
+            }
+        } else {
+            match self.detection.health(name) {
+                Some(Health::Ok) => Fitness::Usable,
+                Some(Health::NoTargets) => Fitness::LastResort,
+                None if link.is_running() => Fitness::Usable,
+                Some(Health::Failed) | None => Fitness::Unfit,
+            }
+        }
+    }
+
+    /// Whether an interface is out of service, by the administrator or for its hardware address.
+    pub(super) fn is_offline(&self, name: &InterfaceName) -> bool {
+        self.duplicates.contains_key(name)
+            || self
+                .asked
+                .interfaces
+                .get(name)
+                .is_some_and(|interface| interface.offline)
+    }
+
+    fn movables(&self, group: Option<&GroupName>) -> Vec<Movable<LogicalKey>> {
+        self.asked
+            .logicals
+            .iter()
+            .filter(|logical| self.group_of(&logical.home.interface) == group)
+            .filter(|logical| logical.is_movable())
+            .map(|logical| Movable {
+                key: (logical.home.clone(), logical.family()),
+                family: logical.family(),
+                home: logical.home.interface.clone(),
+                at: self.place_of(logical).interface,
+                up: logical.is_up(),
+            })
+            .collect()
+    }
+
+    /// The group of an interface.
+    pub(super) fn group_of(&self, name: &InterfaceName) -> Option<&GroupName> {
+        self.asked
+            .interfaces
+            .get(name)
+            .and_then(|interface| interface.group.as_ref())
+    }
+
+    /// Whether an interface works but carries no data at present: a standby that is not needed, or
+    /// one whose addresses did not come home because they do not by themselves.
+    pub(super) fn is_inactive(&self, name: &InterfaceName) -> bool {
+        let Some(interface) = self.asked.interfaces.get(name) else {
+            return false;
+        };
+        if self.failed.contains(name) {
+            return false;
+        }
+        if interface.standby {
+            return !self
+                .places
+                .iter()
+                .any(|((home, _), place)| place.interface == *name && home.interface != *name);
+        }
+        interface.group.is_some()
+            && !self.settings.failback
+            && !self.returning.contains(name)
+            && self.has_away(name)
+            && !self.asked.logicals.iter().any(|logical| {
+                logical.is_movable() && logical.is_up() && self.place_of(logical).interface == *name
+            })
+    }
+
+    /// Whether a logical is configured for use now. Test addresses of an interface that is out of
+    /// service are not.
+    pub(super) fn is_effectively_up(&self, logical: &Logical) -> bool {
+        logical.is_up()
+            && !(logical.flags.contains(Flags::NOFAILOVER)
+                && self.is_offline(&logical.home.interface))
+    }
+
+    /// The layout of everything we own.
+    pub(super) fn layout(&mut self) -> Layout {
+        let members = self.layout_members();
+        self.remember_sysctls(&members);
+        let restore = self.sysctls_to_restore(&members);
+        let in_group: BTreeSet<InterfaceName> = self
+            .asked
+            .interfaces
+            .iter()
+            .filter(|(_, interface)| interface.group.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        self.shadows
+            .update(&self.kernel, |name| in_group.contains(name));
+        let shadowed = self
+            .shadows
+            .routes()
+            .iter()
+            .filter_map(|(name, route)| Some((self.group_of(name)?.clone(), route.clone())))
+            .collect();
+        Layout {
+            placed: self.placed(),
+            members,
+            shadowed,
+            restore,
+        }
+    }
+
+    fn placed(&self) -> Vec<Placed> {
+        self.asked
+            .logicals
+            .iter()
+            .filter(|logical| self.is_effectively_up(logical))
+            .filter_map(|logical| {
+                let place = self.place_of(logical);
+                let link = self.kernel.link(&place.interface)?;
+                Some(Placed {
+                    index: link.index,
+                    address: logical.address,
+                    broadcast: logical.broadcast,
+                    label: label(&place, logical.family()),
+                    deprecated: logical.flags.contains(Flags::DEPRECATED),
+                    group: self.group_of(&logical.home.interface).cloned(),
+                })
+            })
+            .collect()
+    }
+
+    fn layout_members(&self) -> Vec<Member> {
+        let mut members: Vec<Member> = Vec::new();
+        let mut fallback: BTreeMap<(GroupName, Family), Vec<usize>> = BTreeMap::new();
+        for (name, interface) in &self.asked.interfaces {
+            let (Some(group), Some(link)) = (&interface.group, self.kernel.link(name)) else {
+                continue;
+            };
+            let may_carry = link.is_running() && !self.is_offline(name);
+            let in_use = may_carry && !self.failed.contains(name) && !self.is_inactive(name);
+            let outbound = if in_use {
+                interface.families.clone()
+            } else {
+                BTreeSet::new()
+            };
+            if may_carry {
+                for family in &interface.families {
+                    fallback
+                        .entry((group.clone(), *family))
+                        .or_default()
+                        .push(members.len());
+                }
+            }
+            members.push(Member {
+                index: link.index,
+                name: name.clone(),
+                group: group.clone(),
+                outbound,
+            });
+        }
+        // When no member works, all that have a link are used: nothing is lost by trying.
+        for ((group, family), candidates) in fallback {
+            let none = !members
+                .iter()
+                .any(|m| m.group == group && m.outbound.contains(&family));
+            for i in candidates.into_iter().filter(|_| none) {
+                if let Some(member) = members.get_mut(i) {
+                    member.outbound.insert(family);
+                }
+            }
+        }
+        members
+    }
+
+    /// Notes what members' sysctls were before we change them.
+    fn remember_sysctls(&mut self, members: &[Member]) {
+        for member in members {
+            for sysctl in Sysctl::ALL {
+                if let Some(&value) = self.kernel.sysctls.get(&(member.index, sysctl)) {
+                    self.sysctls
+                        .entry((member.name.clone(), sysctl))
+                        .or_insert(value);
+                }
+            }
+        }
+    }
+
+    /// Sysctls of interfaces that are members no more. Forgotten once the kernel has them back.
+    fn sysctls_to_restore(&mut self, members: &[Member]) -> Vec<(u32, InterfaceName, Sysctl, i32)> {
+        let mut restore = Vec::new();
+        let kernel = &self.kernel;
+        let asked = &self.asked;
+        self.sysctls.retain(|(name, sysctl), value| {
+            let is_member = members.iter().any(|member| member.name == *name)
+                || asked
+                    .interfaces
+                    .get(name)
+                    .is_some_and(|interface| interface.group.is_some());
+            if is_member {
+                return true;
+            }
+            let Some(link) = kernel.link(name) else {
+                return false;
+            };
+            let differs = kernel
+                .sysctls
+                .get(&(link.index, *sysctl))
+                .is_some_and(|now| now != value);
+            if differs {
+                restore.push((link.index, name.clone(), *sysctl, *value));
+            }
+            differs
+        });
+        restore
+    }
+
+    /// IP addresses that are ours to remove from where they should not be.
+    pub(super) fn our_addresses(&self) -> BTreeSet<IpAddr> {
+        self.asked
+            .logicals
+            .iter()
+            .map(|logical| logical.address)
+            .filter(|address| !address.ip.is_unspecified() && !address.is_link_local6())
+            .map(|address| address.ip)
+            .collect()
+    }
+
+    /// Whether a link may be in a group.
+    pub(super) fn is_groupable(link: &Link) -> bool {
+        link.kind == LinkKind::Broadcast
+    }
+}
+
+/// The moves that bring addresses home which their interface, leaving its group, left behind.
+fn astray(addresses: &[Movable<LogicalKey>]) -> Vec<Move<LogicalKey>> {
+    addresses
+        .iter()
+        .filter(|address| address.at != address.home)
+        .map(|address| Move {
+            key: address.key.clone(),
+            from: address.at.clone(),
+            to: address.home.clone(),
+        })
+        .collect()
+}
+
+/// The label of an address, where the kernel takes it: IPv4, at most 15 characters.
+fn label(place: &LogicalName, family: Family) -> Option<String> {
+    let label = place.to_string();
+    (family == Family::Inet && label.len() <= InterfaceName::MAX).then_some(label)
+}

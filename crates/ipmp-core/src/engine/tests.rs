@@ -1,0 +1,4 @@
+//! The engine over a model of the kernel: the labs, and what the labs do not show.
+
+mod host;
+mod labs;

@@ -1,0 +1,396 @@
+//! What detection is told, and what is kept of what it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Engine, report};
+use crate::detect::{Health, Watched};
+use crate::kernel::{LinkKind, PROTOCOL, Via};
+use crate::{Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, Message, Time};
+
+/// What was told and said before, so that it is told and said once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    watched: BTreeMap<InterfaceName, Watched>,
+    gateways: Vec<IpAddr>,
+    own: Vec<IpAddr>,
+    /// Until when members of a group that just recovered may follow its first one.
+    recovering: BTreeMap<GroupName, Time>,
+    ambiguous: BTreeSet<(InterfaceName, IpAddr)>,
+    lacking: BTreeSet<(InterfaceName, Family)>,
+    across: BTreeSet<(InterfaceName, InterfaceName)>,
+    only_standbys: BTreeSet<GroupName>,
+}
+
+impl Watch {
+    /// Whether failed members of a group that just recovered may still follow its first one.
+    pub(super) fn is_recovering(&self, now: Time, group: &GroupName) -> bool {
+        self.recovering.get(group).is_some_and(|&until| until > now)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.recovering.values().min().copied()
+    }
+
+    /// Whether a wait for followers ended.
+    pub(super) fn is_due(&mut self, now: Time) -> bool {
+        let before = self.recovering.len();
+        self.recovering.retain(|_, until| *until > now);
+        self.recovering.len() != before
+    }
+}
+
+impl Engine {
+    /// Tells detection what there is to watch, and marks interfaces by what it says.
+    pub(super) fn watch_all(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.find_duplicates(actions);
+        self.find_oddities(actions);
+        let watched = self.watched(actions);
+        let (gateways, own) = (self.gateways(), self.own());
+        let failed_groups: Vec<GroupName> = self
+            .groups()
+            .into_iter()
+            .filter(|group| self.detection.is_group_failed(group))
+            .collect();
+        if gateways != self.watch.gateways || own != self.watch.own {
+            report(self.detection.routers(now, &gateways, &own), actions);
+            self.watch.gateways = gateways;
+            self.watch.own = own;
+        }
+        if watched != self.watch.watched {
+            report(self.detection.watch(now, watched.clone()), actions);
+            self.watch.watched = watched;
+        }
+        for group in failed_groups {
+            if !self.detection.is_group_failed(&group) {
+                let until = now + self.detection.failure_detection_time(Some(&group));
+                self.watch.recovering.insert(group, until);
+            }
+        }
+        self.mark(now);
+    }
+
+    /// Sets and clears the mark of failed interfaces. Without targets to tell more, it stays.
+    fn mark(&mut self, now: Time) {
+        let names: Vec<InterfaceName> = self.watch.watched.keys().cloned().collect();
+        for name in names {
+            match self.detection.health(&name) {
+                Some(Health::Failed) => {
+                    self.failed.insert(name);
+                }
+                Some(Health::Ok) => {
+                    if self.failed.remove(&name) {
+                        self.announce_all(now, &name);
+                    }
+                }
+                Some(Health::NoTargets) | None => {}
+            }
+        }
+        let (asked, kernel, watched) = (&self.asked, &self.kernel, &self.watch.watched);
+        self.failed.retain(|name| {
+            watched.contains_key(name)
+                || (asked.interfaces.contains_key(name) && kernel.link(name).is_none())
+        });
+    }
+
+    /// A repaired interface tells its neighbours again what it kept: they may have forgotten.
+    fn announce_all(&mut self, now: Time, name: &InterfaceName) {
+        if let Some(index) = self.kernel.link(name).map(|link| link.index) {
+            for logical in &self.asked.logicals {
+                if self.place_of(logical).interface == *name && logical.is_up() {
+                    self.announcements.add(now, index, logical.address.ip);
+                }
+            }
+        }
+    }
+
+    pub(super) fn groups(&self) -> BTreeSet<GroupName> {
+        self.asked
+            .interfaces
+            .values()
+            .filter_map(|interface| interface.group.clone())
+            .collect()
+    }
+
+    /// Whether detection is to watch an interface.
+    pub(super) fn is_tracked(&self, name: &InterfaceName) -> bool {
+        let Some(interface) = self.asked.interfaces.get(name) else {
+            return false;
+        };
+        let groupable = self.kernel.link(name).is_some_and(Self::is_groupable);
+        groupable && (interface.group.is_some() || !self.settings.track_only_groups)
+    }
+
+    fn watched(&mut self, actions: &mut Vec<Action>) -> BTreeMap<InterfaceName, Watched> {
+        let mut watched = BTreeMap::new();
+        for (name, interface) in &self.asked.interfaces {
+            let Some(link) = self.kernel.link(name).filter(|_| self.is_tracked(name)) else {
+                continue;
+            };
+            let entry = Watched {
+                index: link.index,
+                group: interface.group.clone(),
+                running: link.is_running(),
+                offline: self.is_offline(name),
+                inactive: self.is_inactive(name),
+                standby: interface.standby,
+                test: [
+                    self.test_address(name, Family::Inet),
+                    self.test_address(name, Family::Inet6),
+                ],
+                failed: self.failed.contains(name),
+            };
+            watched.insert(name.clone(), entry);
+        }
+        self.disable_ambiguous(&mut watched, actions);
+        watched
+    }
+
+    /// The address probes of an interface are sent from: in use, not movable, IPv4 rather a
+    /// deprecated one, IPv6 rather link-local and rather not deprecated.
+    fn test_address(&self, name: &InterfaceName, family: Family) -> Option<InterfaceAddress> {
+        self.asked
+            .logicals
+            .iter()
+            .filter(|logical| logical.home.interface == *name && logical.family() == family)
+            .filter(|logical| {
+                let unfit = Flags::NOXMIT | Flags::NOLOCAL;
+                self.is_effectively_up(logical)
+                    && logical.flags.contains(Flags::NOFAILOVER)
+                    && (logical.flags & unfit) == Flags::NONE
+            })
+            .min_by_key(|logical| {
+                let deprecated = logical.flags.contains(Flags::DEPRECATED);
+                match family {
+                    Family::Inet => (false, !deprecated, logical.home.unit),
+                    Family::Inet6 => (
+                        !logical.address.is_link_local6(),
+                        deprecated,
+                        logical.home.unit,
+                    ),
+                }
+            })
+            .map(|logical| logical.address)
+    }
+
+    /// Takes away test addresses that two members of a group have in common, as link-local ones of
+    /// equal hardware addresses are.
+    fn disable_ambiguous(
+        &mut self,
+        watched: &mut BTreeMap<InterfaceName, Watched>,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut users: BTreeMap<(Option<GroupName>, IpAddr), Vec<InterfaceName>> = BTreeMap::new();
+        for (name, entry) in watched.iter() {
+            for address in entry.test.iter().flatten() {
+                users
+                    .entry((entry.group.clone(), address.ip))
+                    .or_default()
+                    .push(name.clone());
+            }
+        }
+        let ambiguous: BTreeSet<(InterfaceName, IpAddr)> = users
+            .into_iter()
+            .filter(|((group, _), names)| group.is_some() && names.len() > 1)
+            .flat_map(|((_, ip), names)| names.into_iter().map(move |name| (name, ip)))
+            .collect();
+        for (name, ip) in &ambiguous {
+            if let Some(entry) = watched.get_mut(name) {
+                for test in &mut entry.test {
+                    if test.is_some_and(|address| address.ip == *ip) {
+                        *test = None;
+                    }
+                }
+            }
+        }
+        let known = std::mem::replace(&mut self.watch.ambiguous, ambiguous.clone());
+        for (interface, address) in ambiguous.difference(&known).cloned() {
+            actions.push(Action::Log(Message::TestAddressNotUnique {
+                address,
+                interface,
+            }));
+        }
+        for (interface, address) in known.difference(&ambiguous).cloned() {
+            actions.push(Action::Log(Message::TestAddressUnique {
+                address,
+                interface,
+            }));
+        }
+    }
+
+    /// Gateways of all routes that are not ours, those of host routes first: these are how
+    /// administrators name targets.
+    fn gateways(&self) -> Vec<IpAddr> {
+        let kept = self.shadows.routes().iter().map(|(_, route)| route);
+        let mut routes: Vec<_> = self
+            .kernel
+            .routes
+            .iter()
+            .filter(|route| route.protocol != PROTOCOL)
+            .chain(kept)
+            .filter_map(|route| match route.via {
+                Via::Link {
+                    gateway: Some(gateway),
+                    ..
+                } => {
+                    let is_host = route.destination.prefix == route.destination.family().bits();
+                    Some((!is_host, gateway))
+                }
+                _ => None,
+            })
+            .collect();
+        routes.sort();
+        routes.dedup();
+        let mut seen = BTreeSet::new();
+        routes
+            .into_iter()
+            .map(|(_, gateway)| gateway)
+            .filter(|ip| seen.insert(*ip))
+            .collect()
+    }
+
+    fn own(&self) -> Vec<IpAddr> {
+        let addresses = self.kernel.addresses.keys().map(|(_, address)| address.ip);
+        let mut own: Vec<IpAddr> = addresses
+            .chain(self.asked.logicals.iter().map(|l| l.address.ip))
+            .collect();
+        own.sort();
+        own.dedup();
+        own
+    }
+
+    /// Puts out of service the later of two members with the same hardware address: neither ARP nor
+    /// switches can tell them apart.
+    fn find_duplicates(&mut self, actions: &mut Vec<Action>) {
+        let mut first: BTreeMap<_, &InterfaceName> = BTreeMap::new();
+        let mut duplicates = BTreeMap::new();
+        for (name, interface) in &self.asked.interfaces {
+            let mac = self.kernel.link(name).and_then(|link| link.mac);
+            if let (Some(group), Some(mac)) = (&interface.group, mac)
+                && let Some(twin) = first.insert((group, mac), name)
+            {
+                first.insert((group, mac), twin);
+                duplicates.insert(name.clone(), twin.clone());
+            }
+        }
+        for (interface, twin) in &duplicates {
+            if !self.duplicates.contains_key(interface) {
+                let (interface, twin) = (interface.clone(), twin.clone());
+                actions.push(Action::Log(Message::DuplicateMac { interface, twin }));
+            }
+        }
+        for interface in self.duplicates.keys() {
+            if !duplicates.contains_key(interface) {
+                self.returning.insert(interface.clone());
+                actions.push(Action::Log(Message::UniqueMac {
+                    interface: interface.clone(),
+                }));
+            }
+        }
+        self.duplicates = duplicates;
+    }
+
+    /// Says what looks like a mistake, once each.
+    fn find_oddities(&mut self, actions: &mut Vec<Action>) {
+        let lacking = self.lacking();
+        let across = self.across();
+        let only_standbys = self.only_standbys();
+        for (interface, family) in lacking.difference(&self.watch.lacking) {
+            if let Some(group) = self.group_of(interface).cloned() {
+                let (interface, family) = (interface.clone(), *family);
+                actions.push(Action::Log(Message::FamilyMissing {
+                    interface,
+                    group,
+                    family,
+                }));
+            }
+        }
+        for (interface, family) in self.watch.lacking.difference(&lacking) {
+            if let Some(group) = self.group_of(interface).cloned() {
+                let (interface, family) = (interface.clone(), *family);
+                actions.push(Action::Log(Message::FamilyConsistent {
+                    interface,
+                    group,
+                    family,
+                }));
+            }
+        }
+        for (interface, other) in across.difference(&self.watch.across).cloned() {
+            actions.push(Action::Log(Message::SubnetAcrossGroups {
+                interface,
+                other,
+            }));
+        }
+        for group in only_standbys.difference(&self.watch.only_standbys).cloned() {
+            actions.push(Action::Log(Message::OnlyStandbys { group }));
+        }
+        self.watch.lacking = lacking;
+        self.watch.across = across;
+        self.watch.only_standbys = only_standbys;
+    }
+
+    fn lacking(&self) -> BTreeSet<(InterfaceName, Family)> {
+        let mut lacking = BTreeSet::new();
+        for group in self.groups() {
+            let members = || {
+                self.asked
+                    .interfaces
+                    .iter()
+                    .filter(|(_, i)| i.group.as_ref() == Some(&group))
+            };
+            for family in Family::ALL {
+                if members().any(|(_, interface)| interface.families.contains(&family)) {
+                    lacking.extend(
+                        members()
+                            .filter(|(_, interface)| !interface.families.contains(&family))
+                            .map(|(name, _)| (name.clone(), family)),
+                    );
+                }
+            }
+        }
+        lacking
+    }
+
+    /// Pairs of interfaces with addresses in use on one subnet that are not in one group, at least
+    /// one of them in some group.
+    fn across(&self) -> BTreeSet<(InterfaceName, InterfaceName)> {
+        let mut by_subnet: BTreeMap<InterfaceAddress, BTreeSet<&InterfaceName>> = BTreeMap::new();
+        for logical in &self.asked.logicals {
+            let is_loopback = self
+                .kernel
+                .link(&logical.home.interface)
+                .is_some_and(|link| link.kind == LinkKind::Loopback);
+            if logical.is_up() && !logical.address.is_link_local6() && !is_loopback {
+                let names = by_subnet.entry(logical.address.subnet()).or_default();
+                names.insert(&logical.home.interface);
+            }
+        }
+        let mut pairs = BTreeSet::new();
+        for names in by_subnet.values() {
+            for one in names {
+                for other in names.range::<InterfaceName, _>((
+                    std::ops::Bound::Excluded(*one),
+                    std::ops::Bound::Unbounded,
+                )) {
+                    if self.group_of(one) != self.group_of(other) {
+                        pairs.insert(((*one).clone(), (*other).clone()));
+                    }
+                }
+            }
+        }
+        pairs
+    }
+
+    fn only_standbys(&self) -> BTreeSet<GroupName> {
+        self.groups()
+            .into_iter()
+            .filter(|group| {
+                self.asked
+                    .interfaces
+                    .values()
+                    .filter(|interface| interface.group.as_ref() == Some(group))
+                    .all(|interface| interface.standby)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,242 @@
+//! From what the kernel holds to what it should hold, make before break.
+//!
+//! The order of a plan:
+//!
+//! 1. sysctls, so that nothing answers from the wrong link or takes other addresses with it;
+//! 2. new addresses, those good as a source before the others;
+//! 3. nexthops, their groups, routes;
+//! 4. old addresses go, after their new place has them;
+//! 5. old routes, groups and nexthops go, in this order, as each holds the next.
+//!
+//! A plan cut off anywhere leaves every address that was somewhere somewhere, and planning again
+//! reaches the same end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::InterfaceAddress;
+use crate::asked::NexthopKey;
+use crate::desired::{Desired, Through};
+use crate::kernel::{Address, Hop, Kernel, Nexthop, PROTOCOL, Route, Sysctl, Via};
+use crate::plan::{NewAddress, Operation, Plan};
+
+/// First number of our nexthop objects: "IP" in ASCII, far from what people type.
+pub const FIRST_NEXTHOP: u32 = 0x4950_0000;
+
+/// Plans the way from `kernel` to `desired`.
+///
+/// `numbers` holds the numbers of our nexthop objects; new ones are added. `is_ours` tells which
+/// addresses may be removed.
+pub fn plan(
+    kernel: &Kernel,
+    desired: &Desired,
+    numbers: &mut BTreeMap<NexthopKey, u32>,
+    is_ours: impl Fn(&Address) -> bool,
+) -> Plan {
+    let mut operations = Vec::new();
+    sysctls(kernel, desired, &mut operations);
+    new_addresses(kernel, desired, &mut operations);
+    let wanted = nexthops(kernel, desired, numbers, &mut operations);
+    routes(kernel, desired, numbers, &mut operations);
+
+    for address in kernel.addresses.values() {
+        if !desired
+            .addresses
+            .contains_key(&(address.index, address.address))
+            && is_ours(address)
+        {
+            let &Address { index, address, .. } = address;
+            operations.push(Operation::RemoveAddress { index, address });
+        }
+    }
+    for route in &kernel.routes {
+        if route.protocol == PROTOCOL
+            && !desired
+                .routes
+                .contains_key(&(route.destination, route.metric))
+        {
+            operations.push(Operation::RemoveRoute(route.clone()));
+        }
+    }
+    let mut unwanted: Vec<&Nexthop> = kernel
+        .nexthops
+        .values()
+        .filter(|nexthop| nexthop.protocol == PROTOCOL && !wanted.contains(&nexthop.id))
+        .collect();
+    unwanted.sort_by_key(|nexthop| (matches!(nexthop.hop, Hop::Link { .. }), nexthop.id));
+    operations.extend(
+        unwanted
+            .into_iter()
+            .map(|nexthop| Operation::RemoveNexthop(nexthop.id)),
+    );
+    Plan { operations }
+}
+
+fn sysctls(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
+    let mut wrong: Vec<_> = desired
+        .sysctls
+        .iter()
+        .filter(|(index, _, sysctl, value)| {
+            kernel
+                .sysctls
+                .get(&(*index, *sysctl))
+                .is_some_and(|now| now != value)
+        })
+        .collect();
+    // Before anything else: without it, an address takes others with it when it goes.
+    wrong.sort_by_key(|(_, _, sysctl, _)| *sysctl != Sysctl::PromoteSecondaries);
+    operations.extend(wrong.into_iter().map(|(index, interface, sysctl, value)| {
+        Operation::SetSysctl {
+            index: *index,
+            interface: interface.clone(),
+            sysctl: *sysctl,
+            value: *value,
+        }
+    }));
+}
+
+fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
+    let mut new: Vec<&NewAddress> = desired
+        .addresses
+        .iter()
+        .filter(|(key, wanted)| {
+            kernel.addresses.get(key).is_none_or(|there| {
+                there.deprecated != wanted.deprecated && !wanted.address.is_link_local6()
+            })
+        })
+        .map(|(_, wanted)| wanted)
+        .collect();
+    new.sort_by_key(|wanted| (wanted.deprecated, wanted.index, wanted.address));
+    operations.extend(
+        new.iter()
+            .map(|&wanted| Operation::AddAddress(wanted.clone())),
+    );
+
+    // A test address that stands before a data address of its subnet would be taken as the source of
+    // new connections (linux.md, 3). It goes behind, and stays reachable meanwhile.
+    for wanted in desired
+        .addresses
+        .values()
+        .filter(|wanted| wanted.deprecated)
+    {
+        let there = kernel.addresses.get(&(wanted.index, wanted.address));
+        let stands_first = there.is_some_and(|there| !there.secondary);
+        let good_one_follows = desired.addresses.values().any(|other| {
+            other.index == wanted.index
+                && !other.deprecated
+                && other.address.subnet() == wanted.address.subnet()
+        });
+        let promotes = desired.sysctls.iter().any(|(index, _, sysctl, value)| {
+            (*index, *sysctl, *value) == (wanted.index, Sysctl::PromoteSecondaries, 1)
+        });
+        if stands_first && good_one_follows && promotes && wanted.address.netmask().is_some() {
+            let holding = InterfaceAddress::new(wanted.address.ip, wanted.address.family().bits());
+            let remove = |address| Operation::RemoveAddress {
+                index: wanted.index,
+                address,
+            };
+            operations.extend([
+                Operation::AddAddress(NewAddress {
+                    address: holding,
+                    ..wanted.clone()
+                }),
+                remove(wanted.address),
+                Operation::AddAddress(wanted.clone()),
+                remove(holding),
+            ]);
+        }
+    }
+}
+
+/// Sets nexthops and their groups; the numbers of all that are wanted.
+fn nexthops(
+    kernel: &Kernel,
+    desired: &Desired,
+    numbers: &mut BTreeMap<NexthopKey, u32>,
+    operations: &mut Vec<Operation>,
+) -> BTreeSet<u32> {
+    let mut wanted = BTreeSet::new();
+    let mut set = |id: u32, hop: Hop, operations: &mut Vec<Operation>| {
+        let there = kernel
+            .nexthops
+            .get(&id)
+            .map(|nexthop| same_order(nexthop.hop.clone()));
+        if wanted.insert(id) && there.as_ref() != Some(&hop) {
+            operations.push(Operation::SetNexthop(Nexthop {
+                id,
+                protocol: PROTOCOL,
+                hop,
+            }));
+        }
+    };
+    for (key, links) in &desired.groups {
+        let mut members = Vec::new();
+        for hop in links.iter().filter_map(|&index| key.on_link(index)) {
+            let id = number(kernel, numbers, &NexthopKey::Link(hop.clone()));
+            members.push(id);
+            set(id, hop, operations);
+        }
+        let id = number(kernel, numbers, key);
+        set(id, same_order(Hop::Group(members)), operations);
+    }
+    numbers.retain(|_, id| wanted.contains(id));
+    wanted
+}
+
+/// The members of a group in ascending order: their order means nothing.
+fn same_order(mut hop: Hop) -> Hop {
+    if let Hop::Group(members) = &mut hop {
+        members.sort_unstable();
+    }
+    hop
+}
+
+/// The number of a nexthop of ours, a new one if it has none yet.
+fn number(kernel: &Kernel, numbers: &mut BTreeMap<NexthopKey, u32>, key: &NexthopKey) -> u32 {
+    if let Some(&id) = numbers.get(key) {
+        return id;
+    }
+    let taken: BTreeSet<u32> = numbers.values().copied().collect();
+    let id = (FIRST_NEXTHOP..=u32::MAX)
+        .find(|id| !taken.contains(id) && !kernel.nexthops.contains_key(id))
+        .unwrap_or(FIRST_NEXTHOP);
+    numbers.insert(key.clone(), id);
+    id
+}
+
+fn routes(
+    kernel: &Kernel,
+    desired: &Desired,
+    numbers: &BTreeMap<NexthopKey, u32>,
+    operations: &mut Vec<Operation>,
+) {
+    for (&(destination, metric), through) in &desired.routes {
+        let (via, source) = match through {
+            Through::Link(index) => (
+                Via::Link {
+                    index: *index,
+                    gateway: None,
+                },
+                None,
+            ),
+            Through::Group { key, source } => match numbers.get(key) {
+                Some(&id) => (Via::Nexthop(id), *source),
+                None => continue,
+            },
+        };
+        let wanted = Route {
+            destination,
+            metric,
+            protocol: PROTOCOL,
+            via,
+            source,
+        };
+        let mut ours = kernel.routes.iter().filter(|route| {
+            route.protocol == PROTOCOL && (route.destination, route.metric) == (destination, metric)
+        });
+        match ours.next() {
+            Some(there) if *there == wanted => {}
+            Some(_) => operations.push(Operation::ReplaceRoute(wanted)),
+            None => operations.push(Operation::AddRoute(wanted)),
+        }
+    }
+}
