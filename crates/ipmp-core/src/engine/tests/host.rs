@@ -97,10 +97,10 @@ impl Host {
                 LinkKind::Broadcast
             },
         };
-        self.change(Change::Link(link));
         for sysctl in Sysctl::ALL {
             self.kernel.sysctls.insert((index, sysctl), 0);
         }
+        self.change(Change::Link(link));
         if loopback {
             self.change(Change::Address(Address {
                 index,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::host::Host;
 use crate::Settings;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) fn lab1() -> Host {
     let mut host = Host::new(&["ge0", "ge1"]);
@@ -17,7 +17,7 @@ pub(super) fn lab1() -> Host {
     ] {
         host.ifconfig(line);
     }
-    host.pass(Duration::from_secs(60));
+    host.pass(Duration::from_mins(1));
     host
 }
 
@@ -30,7 +30,7 @@ fn lab2() -> Host {
     ] {
         host.ifconfig(line);
     }
-    host.pass(Duration::from_secs(60));
+    host.pass(Duration::from_mins(1));
     host
 }
 
@@ -249,7 +249,7 @@ fn an_interface_that_was_missing_gets_its_addresses_when_it_appears() {
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
     assert_eq!(host.holders("192.168.0.89"), [""; 0]);
     host.plug("ge1");
-    host.pass(Duration::from_secs(60));
+    host.pass(Duration::from_mins(1));
     assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
     assert_eq!(host.holders("192.168.0.89"), ["ge1"]);
 }
@@ -260,7 +260,7 @@ fn unplugged_under_traffic_and_back() {
     host.unplug("ge1");
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
     host.plug("ge1");
-    host.pass(Duration::from_secs(60));
+    host.pass(Duration::from_mins(1));
     assert_eq!(host.list(), LAB1);
 }
 
