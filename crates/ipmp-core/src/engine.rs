@@ -17,6 +17,7 @@
 mod adopt;
 mod announce;
 mod commands;
+mod contest;
 mod layout;
 mod picture;
 mod shadow;
@@ -80,6 +81,7 @@ pub struct Engine {
     queue: VecDeque<(u64, Command)>,
     /// Messages about moves, said when the moves are done.
     moved: Vec<Message>,
+    contests: contest::Contests,
     /// Operations that failed, and how often in a row.
     failing: Vec<Operation>,
     retries: u32,
@@ -138,6 +140,7 @@ impl Engine {
             pending: None,
             queue: VecDeque::new(),
             moved: Vec::new(),
+            contests: contest::Contests::default(),
             failing: Vec::new(),
             retries: 0,
             retry_at: None,
@@ -162,7 +165,8 @@ impl Engine {
                 let due = self.announcements.due(now, &self.kernel, &mut actions)
                     | self.shadows.due(now, &self.kernel)
                     | self.retry_at.is_some_and(|at| at <= now)
-                    | self.watch.is_due(now);
+                    | self.watch.is_due(now)
+                    | self.contests.is_due(now);
                 if !spoke && !due {
                     return actions;
                 }
@@ -177,6 +181,7 @@ impl Engine {
         }
         if self.seen {
             self.settle(now, &mut actions);
+            self.announcements.due(now, &self.kernel, &mut actions);
         }
         actions
     }
@@ -188,6 +193,7 @@ impl Engine {
             self.announcements.next_deadline(),
             self.shadows.next_deadline(),
             self.watch.next_deadline(),
+            self.contests.next_deadline(),
             self.retry_at.filter(|_| self.applying.is_none()),
         ]
         .into_iter()
@@ -310,7 +316,18 @@ impl Engine {
             plan.operations
                 .retain(|operation| !self.failing.contains(operation));
         }
-        plan.operations.splice(0..0, std::mem::take(&mut self.once));
+        plan.operations
+            .retain(|operation| !self.contests.is_contested(now, operation));
+        // A link is set up before anything is put on it, and down after everything has left it.
+        let (downs, ups) = std::mem::take(&mut self.once)
+            .into_iter()
+            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
+        let downs: Vec<Operation> = downs;
+        plan.operations.splice(0..0, ups);
+        plan.operations.extend(downs);
+        for operation in &plan.operations {
+            self.contests.note(now, operation);
+        }
         plan
     }
 

@@ -122,7 +122,7 @@ pub enum Via {
 }
 
 /// A nexthop object (`ip nexthop`; kernel 5.3 and later).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Nexthop {
     /// Its number; nexthops of both families share the number space.
     pub id: u32,

@@ -14,7 +14,7 @@ pub use planner::{FIRST_NEXTHOP, plan};
 
 /// One operation on the kernel. Each is carried out whole or not at all, and its result comes back
 /// in [`crate::Event::Applied`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// Configure an address. One that is there already is success.
@@ -73,7 +73,7 @@ pub enum Operation {
 
 /// An address to be configured. It gets [`crate::kernel::PROTOCOL`] as its protocol, and no
 /// duplicate address detection delays it (`IFA_F_NODAD`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NewAddress {
     /// Index of the link.
     pub index: u32,

@@ -8,8 +8,10 @@
 //! 4. old addresses go, after their new place has them;
 //! 5. old routes, groups and nexthops go, in this order, as each holds the next.
 //!
-//! A plan cut off anywhere leaves every address that was somewhere somewhere, and planning again
-//! reaches the same end.
+//! A batch is no transaction, so nothing is taken away in the plan that puts its successor into
+//! place: old things go when the kernel was seen to hold the new ones, in the next plan. So a plan
+//! cut off anywhere, or refused in part, leaves every address that was somewhere somewhere, and
+//! planning again reaches the same end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +45,7 @@ pub fn plan(
             .addresses
             .contains_key(&(address.index, address.address))
             && is_ours(address)
+            && !is_missed(kernel, desired, address)
         {
             let &Address { index, address, .. } = address;
             operations.push(Operation::RemoveAddress { index, address });
@@ -61,6 +64,7 @@ pub fn plan(
         .nexthops
         .values()
         .filter(|nexthop| nexthop.protocol == PROTOCOL && !wanted.contains(&nexthop.id))
+        .filter(|nexthop| !is_used(kernel, desired, &wanted, nexthop.id))
         .collect();
     unwanted.sort_by_key(|nexthop| (matches!(nexthop.hop, Hop::Link { .. }), nexthop.id));
     operations.extend(
@@ -69,6 +73,50 @@ pub fn plan(
             .map(|nexthop| Operation::RemoveNexthop(nexthop.id)),
     );
     Plan { operations }
+}
+
+/// Whether an address that is to go would be missed: its successor is not in place yet.
+fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
+    desired.addresses.iter().any(|(key, wanted)| {
+        wanted.address.ip == old.address.ip
+            && kernel.addresses.get(key).is_none_or(|there| {
+                // It holds the place of a test address that is being put behind.
+                stands_first(desired, there)
+            })
+    })
+}
+
+/// Whether something that is to stay still goes through a nexthop that is to go.
+fn is_used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>, id: u32) -> bool {
+    let by_route = kernel.routes.iter().any(|route| {
+        route.protocol == PROTOCOL
+            && route.via == Via::Nexthop(id)
+            && desired
+                .routes
+                .contains_key(&(route.destination, route.metric))
+    });
+    let by_group = kernel.nexthops.values().any(|nexthop| {
+        wanted.contains(&nexthop.id)
+            && matches!(&nexthop.hop, Hop::Group(members) if members.contains(&id))
+    });
+    by_route || by_group
+}
+
+/// Whether a test address stands before a data address of its subnet, so that it would be taken as
+/// the source of new connections (an IPv4 matter; IPv6 has rules for it).
+fn stands_first(desired: &Desired, there: &Address) -> bool {
+    there.deprecated
+        && !there.secondary
+        && there.address.family() == crate::Family::Inet
+        && desired.addresses.values().any(|other| {
+            other.index == there.index
+                && !other.deprecated
+                && other.address.subnet() == there.address.subnet()
+        })
+        // Without it, an address takes others of its subnet with it when it goes.
+        && desired.sysctls.iter().any(|(index, _, sysctl, value)| {
+            (*index, *sysctl, *value) == (there.index, Sysctl::PromoteSecondaries, 1)
+        })
 }
 
 fn sysctls(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
@@ -111,38 +159,25 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
             .map(|&wanted| Operation::AddAddress(wanted.clone())),
     );
 
-    // A test address that stands before a data address of its subnet would be taken as the source of
-    // new connections (linux.md, 3). It goes behind, and stays reachable meanwhile.
-    for wanted in desired
-        .addresses
-        .values()
-        .filter(|wanted| wanted.deprecated)
-    {
+    // A test address that stands first goes behind, and stays reachable meanwhile: a second entry of
+    // it, with the longest prefix, holds its place.
+    for wanted in desired.addresses.values() {
         let there = kernel.addresses.get(&(wanted.index, wanted.address));
-        let stands_first = there.is_some_and(|there| !there.secondary);
-        let good_one_follows = desired.addresses.values().any(|other| {
-            other.index == wanted.index
-                && !other.deprecated
-                && other.address.subnet() == wanted.address.subnet()
-        });
-        let promotes = desired.sysctls.iter().any(|(index, _, sysctl, value)| {
-            (*index, *sysctl, *value) == (wanted.index, Sysctl::PromoteSecondaries, 1)
-        });
-        if stands_first && good_one_follows && promotes && wanted.address.netmask().is_some() {
-            let holding = InterfaceAddress::new(wanted.address.ip, wanted.address.family().bits());
-            let remove = |address| Operation::RemoveAddress {
-                index: wanted.index,
-                address,
+        if !there.is_some_and(|there| stands_first(desired, there)) {
+            continue;
+        }
+        let bits = wanted.address.family().bits();
+        let holding = InterfaceAddress::new(wanted.address.ip, bits);
+        if kernel.addresses.contains_key(&(wanted.index, holding)) {
+            let (index, address) = (wanted.index, wanted.address);
+            operations.push(Operation::RemoveAddress { index, address });
+            operations.push(Operation::AddAddress(wanted.clone()));
+        } else {
+            let holding = NewAddress {
+                address: holding,
+                ..wanted.clone()
             };
-            operations.extend([
-                Operation::AddAddress(NewAddress {
-                    address: holding,
-                    ..wanted.clone()
-                }),
-                remove(wanted.address),
-                Operation::AddAddress(wanted.clone()),
-                remove(holding),
-            ]);
+            operations.push(Operation::AddAddress(holding));
         }
     }
 }

@@ -288,3 +288,30 @@ fn a_quiet_day_plans_nothing() {
     assert_eq!(host.operations, [""; 0]);
     assert_eq!(host.log, [""; 0]);
 }
+
+#[test]
+fn another_hand_is_not_fought_endlessly() {
+    let mut host = lab1();
+    host.operations.clear();
+    let index = host.index("ge0");
+    for _ in 0..100 {
+        let key = *host
+            .kernel
+            .addresses
+            .keys()
+            .find(|(on, address)| *on == index && address.ip.to_string() == "192.168.0.87")
+            .unwrap_or(&(
+                0,
+                crate::InterfaceAddress::new("0.0.0.0".parse().unwrap(), 0),
+            ));
+        if key.0 == 0 {
+            break;
+        }
+        host.change(crate::kernel::Change::AddressGone(key.0, key.1));
+    }
+    let fought = host.operations.len();
+    assert!(fought < 40, "{fought} operations");
+    assert_eq!(host.holders("192.168.0.87"), [""; 0]);
+    host.pass(Duration::from_secs(15));
+    assert_eq!(host.holders("192.168.0.87"), ["ge0"]);
+}
