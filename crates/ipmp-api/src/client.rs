@@ -1,0 +1,148 @@
+//! The tools' end of the control socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::interface::{self, Execute, Executed, Pong, Refused, Seen};
+use crate::rundir::{RunDirectory, RunDirectoryError};
+use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
+
+/// How long a daemon may take. It answers a question in milliseconds, and a change within the time
+/// the kernel needs for it; thousands of addresses on a busy machine take seconds.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a call brought no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// No daemon runs in this network namespace.
+    #[error("cannot contact in.mpathd: it is not running")]
+    NotRunning,
+    /// The place to look for it could not be found out.
+    #[error("cannot contact in.mpathd: {0}")]
+    RunDirectory(#[from] RunDirectoryError),
+    /// The socket is there but cannot be used.
+    #[error("cannot contact in.mpathd at {0}: {1}")]
+    Connect(PathBuf, io::Error),
+    /// It does not answer in time.
+    #[error("in.mpathd does not answer")]
+    Timeout,
+    /// The connection broke. A change asked for may or may not have been made.
+    #[error("in.mpathd closed the connection")]
+    Closed,
+    /// A system call failed.
+    #[error("talking to in.mpathd: {0}")]
+    Io(io::Error),
+    /// Not a reply that is known here: the daemon is of another version.
+    #[error("talking to in.mpathd: {0}")]
+    Protocol(#[from] FrameError),
+    /// Only root may do that.
+    #[error("permission denied")]
+    PermissionDenied,
+    /// Another error than the ones a call may have.
+    #[error("in.mpathd answered {0}")]
+    Unexpected(String),
+}
+
+/// A connection to the daemon. Calls are made one after the other.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Client {
+    /// Connects to the daemon of the network namespace the calling thread runs in.
+    pub fn connect() -> Result<Self, CallError> {
+        Self::connect_to(&RunDirectory::of_this_namespace()?.socket())
+    }
+
+    /// Connects to the daemon whose control socket is at `path`.
+    pub fn connect_to(path: &Path) -> Result<Self, CallError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NotRunning,
+            _ => CallError::Connect(path.to_owned(), error),
+        })?;
+        stream
+            .set_read_timeout(Some(TIMEOUT))
+            .map_err(CallError::Io)?;
+        stream
+            .set_write_timeout(Some(TIMEOUT))
+            .map_err(CallError::Io)?;
+        Ok(Self {
+            stream,
+            decoder: Decoder::new(MAX_REPLY),
+        })
+    }
+
+    /// Is it there?
+    pub fn ping(&mut self) -> Result<Pong, CallError> {
+        result(self.call(interface::PING, &())?)
+    }
+
+    /// Everything there is to see.
+    pub fn snapshot(&mut self) -> Result<Snapshot, CallError> {
+        result(self.call(interface::SNAPSHOT, &())?).map(|seen: Seen| seen.snapshot)
+    }
+
+    /// Changes something. When it returns, the change is in effect, or it was refused and nothing
+    /// changed.
+    pub fn execute(&mut self, command: &Command) -> Result<Result<Answer, Refusal>, CallError> {
+        let execute = Execute {
+            command: command.clone(),
+        };
+        let reply = self.call(interface::EXECUTE, &execute)?;
+        if reply.error.as_deref() == Some(interface::REFUSED) {
+            let refused: Refused = parameters(reply)?;
+            return Ok(Err(refused.refusal));
+        }
+        result(reply).map(|executed: Executed| Ok(executed.answer))
+    }
+
+    fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<Reply, CallError> {
+        let call = crate::wire::encode(&Call::new(method, parameters)?, MAX_REQUEST)?;
+        self.stream.write_all(&call).map_err(from_io)?;
+        let mut chunk = [0; 16384];
+        loop {
+            if let Some(reply) = self.decoder.message()? {
+                return Ok(reply);
+            }
+            let count = match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                count => count.map_err(from_io)?,
+            };
+            if count == 0 {
+                return Err(CallError::Closed);
+            }
+            self.decoder.feed(chunk.get(..count).unwrap_or_default());
+        }
+    }
+}
+
+fn from_io(error: io::Error) -> CallError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => CallError::Timeout,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => CallError::Closed,
+        _ => CallError::Io(error),
+    }
+}
+
+fn parameters<T: for<'de> Deserialize<'de>>(reply: Reply) -> Result<T, CallError> {
+    serde_json::from_value(reply.parameters.into()).map_err(|e| FrameError::Json(e).into())
+}
+
+fn result<T: for<'de> Deserialize<'de>>(reply: Reply) -> Result<T, CallError> {
+    match reply.error.as_deref() {
+        None => parameters(reply),
+        Some(interface::PERMISSION_DENIED) => Err(CallError::PermissionDenied),
+        Some(other) => Err(CallError::Unexpected(other.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The varlink interface `org.ipmp`: names of methods and errors, and the values they carry.
+
+use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use serde::{Deserialize, Serialize};
+
+/// The interface's name.
+pub const NAME: &str = "org.ipmp";
+/// The interface's description in varlink's language.
+pub const DESCRIPTION: &str = include_str!("org.ipmp.varlink");
+/// Name of the interface every varlink service has.
+pub const SERVICE: &str = "org.varlink.service";
+
+/// Method: is it there? Answers [`Pong`].
+pub const PING: &str = "org.ipmp.Ping";
+/// Method: everything there is to see. Answers [`Seen`].
+pub const SNAPSHOT: &str = "org.ipmp.Snapshot";
+/// Method: change something. Takes [`Execute`], answers [`Executed`] or the error [`REFUSED`].
+pub const EXECUTE: &str = "org.ipmp.Execute";
+/// Method: who is this? Answers [`Info`].
+pub const GET_INFO: &str = "org.varlink.service.GetInfo";
+/// Method: an interface's description. Takes [`DescriptionOf`], answers [`Description`].
+pub const GET_DESCRIPTION: &str = "org.varlink.service.GetInterfaceDescription";
+
+/// Error: the command was not carried out. Carries [`Refused`].
+pub const REFUSED: &str = "org.ipmp.Refused";
+/// Error: too many clients.
+pub const BUSY: &str = "org.ipmp.Busy";
+/// Error: only root may ask that.
+pub const PERMISSION_DENIED: &str = "org.varlink.service.PermissionDenied";
+/// Error: there is no such method. Carries its name as `method`.
+pub const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";
+/// Error: there is no such interface. Carries its name as `interface`.
+pub const INTERFACE_NOT_FOUND: &str = "org.varlink.service.InterfaceNotFound";
+/// Error: the parameters are not the method's. Carries the complaint as `parameter`.
+pub const INVALID_PARAMETER: &str = "org.varlink.service.InvalidParameter";
+
+/// What [`PING`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pong {
+    /// Version of the daemon.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// What [`SNAPSHOT`] answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Everything.
+    pub snapshot: Snapshot,
+}
+
+/// What [`EXECUTE`] takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Execute {
+    /// The change.
+    pub command: Command,
+}
+
+/// What [`EXECUTE`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Executed {
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// What the error [`REFUSED`] carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why, for programs.
+    pub refusal: Refusal,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What [`GET_INFO`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Who made it.
+    pub vendor: String,
+    /// What it is.
+    pub product: String,
+    /// Which version.
+    pub version: String,
+    /// Where to read on.
+    pub url: String,
+    /// Its interfaces.
+    pub interfaces: Vec<String>,
+}
+
+impl Info {
+    /// This version of the daemon.
+    pub fn of_this_version() -> Self {
+        Self {
+            vendor: "IPMP for Linux".into(),
+            product: "in.mpathd".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            url: String::new(),
+            interfaces: vec![SERVICE.into(), NAME.into()],
+        }
+    }
+}
+
+/// What [`GET_DESCRIPTION`] takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptionOf {
+    /// Name of an interface.
+    pub interface: String,
+}
+
+/// What [`GET_DESCRIPTION`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The interface in varlink's language.
+    pub description: String,
+}
+
+/// The description of every varlink service's own interface.
+pub const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");

@@ -1,0 +1,169 @@
+//! Where daemon and tools of one network namespace meet: `/run/ipmp/<namespace>/`.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+use thiserror::Error;
+
+/// The directory of one network namespace. The namespace's inode number is its name, as it is the
+/// name the kernel gives the namespace in `/proc/self/ns/net`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+/// Why a run directory is not used.
+#[derive(Debug, Error)]
+pub enum RunDirectoryError {
+    /// A system call failed.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// Something else than a directory is there, a symbolic link included.
+    #[error("{0}: not a directory")]
+    NotADirectory(PathBuf),
+    /// Somebody else's.
+    #[error("{0}: belongs to user {1}")]
+    ForeignOwner(PathBuf, u32),
+    /// Others may put files into it.
+    #[error("{0}: writable by others (mode {1:03o})")]
+    Writable(PathBuf, u32),
+}
+
+impl RunDirectory {
+    /// Where the directories of all namespaces are.
+    pub const BASE: &'static str = "/run/ipmp";
+
+    /// That of the network namespace the calling thread runs in. Need not exist yet.
+    pub fn of_this_namespace() -> Result<Self, RunDirectoryError> {
+        let namespace = Path::new("/proc/thread-self/ns/net");
+        let inode = fs::metadata(namespace)
+            .map_err(|error| RunDirectoryError::Io(namespace.to_owned(), error))?
+            .ino();
+        Ok(Self::at(Path::new(Self::BASE).join(inode.to_string())))
+    }
+
+    /// That at `path`.
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("control")
+    }
+
+    /// The saved state; see [`crate::saved`].
+    pub fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+
+    /// The pid file. Whoever holds its lock is the daemon.
+    pub fn pid_file(&self) -> PathBuf {
+        self.path.join("pid")
+    }
+
+    /// The daemon's messages, where there is neither a journal nor a syslog to take them.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Creates the directory and its parent if need be, and refuses one that somebody else could
+    /// put files into: what is read here decides what the daemon does.
+    pub fn create(&self) -> Result<(), RunDirectoryError> {
+        if let Some(parent) = self.path.parent() {
+            create(parent)?;
+        }
+        create(&self.path)
+    }
+}
+
+fn create(path: &Path) -> Result<(), RunDirectoryError> {
+    let failed = |error| RunDirectoryError::Io(path.to_owned(), error);
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    if !found.is_dir() {
+        return Err(RunDirectoryError::NotADirectory(path.to_owned()));
+    }
+    if found.uid() != geteuid().as_raw() {
+        return Err(RunDirectoryError::ForeignOwner(
+            path.to_owned(),
+            found.uid(),
+        ));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(RunDirectoryError::Writable(
+            path.to_owned(),
+            found.mode() & 0o777,
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_new_directory_is_ours_alone_to_write() {
+        let base = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(base.path().join("ipmp/1"));
+        run.create().unwrap();
+        run.create().unwrap();
+        assert_eq!(fs::metadata(run.path()).unwrap().mode() & 0o022, 0);
+    }
+
+    #[test]
+    fn a_directory_that_can_be_hijacked_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let elsewhere = base.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        symlink(&elsewhere, base.path().join("link")).unwrap();
+        let at = |name: &str| RunDirectory::at(base.path().join(name)).create();
+        assert!(matches!(
+            at("link"),
+            Err(RunDirectoryError::NotADirectory(_))
+        ));
+
+        fs::write(base.path().join("file"), "").unwrap();
+        assert!(matches!(
+            at("file"),
+            Err(RunDirectoryError::NotADirectory(_))
+        ));
+
+        fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o775)).unwrap();
+        assert!(matches!(
+            at("elsewhere"),
+            Err(RunDirectoryError::Writable(_, 0o775))
+        ));
+
+        if geteuid().is_root() {
+            let foreign = base.path().join("foreign");
+            fs::create_dir(&foreign).unwrap();
+            std::os::unix::fs::chown(&foreign, Some(12), None).unwrap();
+            assert!(matches!(
+                at("foreign"),
+                Err(RunDirectoryError::ForeignOwner(_, 12))
+            ));
+        }
+    }
+
+    #[test]
+    fn the_namespace_is_the_name() {
+        let run = RunDirectory::of_this_namespace().unwrap();
+        let name = run.path().strip_prefix(RunDirectory::BASE).unwrap();
+        assert!(name.to_str().unwrap().parse::<u64>().unwrap() > 0);
+    }
+}
