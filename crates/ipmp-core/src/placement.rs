@@ -152,7 +152,9 @@ fn must_leave<Key>(
         Fitness::Waiting => false,
         Fitness::Usable | Fitness::LastResort => {
             !source.families.contains(&address.family)
+                // What is not in use may wait there: it may yet become its test address.
                 || (source.standby
+                    && address.up
                     && address.home == source.name
                     && !hosts_foreign(&source.name, addresses, at))
         }
