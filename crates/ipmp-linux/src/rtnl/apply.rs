@@ -1,0 +1,186 @@
+//! Carrying out plans.
+//!
+//! Operations go to the kernel many at a time; it does them in order, goes on after one that fails,
+//! and acknowledges each. What needs more than one request, or no netlink at all, waits until what
+//! stands before it is done.
+
+use ipmp_core::kernel::{Change, Route};
+use ipmp_core::plan::{Operation, OperationError, Plan};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
+use nix::libc;
+
+use super::encode::{self, Request};
+use super::{Rtnl, RtnlError, wire};
+use crate::sysctl;
+
+/// How many requests go in one datagram: enough that the number of system calls does not matter, few
+/// enough that their notifications and acknowledgements fit any receive buffer.
+const BATCH: usize = 64;
+
+type Outcome = Result<(), OperationError>;
+
+impl Rtnl {
+    /// Carries out a plan. Gives one result for each of its operations, in order; one that has failed
+    /// does not keep the next from being tried. Notifications that come meanwhile are kept for
+    /// [`Rtnl::changes`].
+    pub fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(plan.operations.len());
+        let mut batch = Vec::new();
+        for operation in &plan.operations {
+            if let Some(request) = self.request(operation) {
+                batch.push(request);
+                if batch.len() == BATCH {
+                    outcomes.append(&mut self.send_batch(&std::mem::take(&mut batch)));
+                }
+            } else {
+                outcomes.append(&mut self.send_batch(&std::mem::take(&mut batch)));
+                outcomes.push(self.carry_out(operation));
+            }
+        }
+        outcomes.append(&mut self.send_batch(&batch));
+        outcomes
+    }
+
+    /// The one request that an operation is; `None` if it is another matter.
+    fn request(&mut self, operation: &Operation) -> Option<Request> {
+        Some(match operation {
+            Operation::AddAddress(new) => encode::add_address(new),
+            Operation::RemoveAddress { index, address } => encode::remove_address(*index, *address),
+            Operation::SetNexthop(nexthop) => {
+                // Remembered before it is so, for routes through it that follow in the same batch.
+                self.memory.nexthops.insert(nexthop.id, nexthop.clone());
+                encode::set_nexthop(nexthop)
+            }
+            Operation::RemoveNexthop(id) => encode::remove_nexthop(*id),
+            Operation::AddRoute(route) => encode::add_route(route, &self.memory.nexthops),
+            Operation::SetUp { index, up } => encode::set_up(*index, *up),
+            Operation::SetMtu { index, mtu } => encode::set_mtu(*index, *mtu),
+            Operation::ReplaceRoute(_)
+            | Operation::RemoveRoute(_)
+            | Operation::SetMac { .. }
+            | Operation::SetSysctl { .. } => return None,
+        })
+    }
+
+    /// Carries out an operation that is more than one request, or needs to know what is there.
+    fn carry_out(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::ReplaceRoute(route) => self.replace_route(route),
+            Operation::RemoveRoute(route) => self.remove_route(route),
+            Operation::SetMac { index, mac } => {
+                let set = encode::set_mac(*index, *mac);
+                match self.send_one(&set) {
+                    Err(error) if error.errno == libc::EBUSY => {
+                        self.send_one(&encode::set_up(*index, false))?;
+                        let outcome = self.send_one(&set);
+                        self.send_one(&encode::set_up(*index, true))?;
+                        outcome
+                    }
+                    outcome => outcome,
+                }
+            }
+            Operation::SetSysctl {
+                index,
+                interface,
+                sysctl,
+                value,
+            } => {
+                sysctl::write(interface, *sysctl, *value)
+                    .map_err(|error| wire::operation_error(&error))?;
+                self.digest();
+                self.queue.push(Change::Sysctl(*index, *sysctl, *value));
+                Ok(())
+            }
+            single => match self.request(single) {
+                Some(request) => self.send_one(&request),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Puts a route of ours in the place of another of ours. Not with `NLM_F_REPLACE`, which in IPv4
+    /// hits the first route of the destination and metric, whosever it is.
+    fn replace_route(&mut self, route: &Route) -> Outcome {
+        let rivals = self.memory.rivals(route);
+        let add = encode::add_route(route, &self.memory.nexthops);
+        // A request to remove the old one would find the new one first.
+        let (before, after): (Vec<&Route>, Vec<&Route>) = rivals
+            .iter()
+            .partition(|old| encode::differ_in_source_only(old, route));
+        for old in before {
+            self.remove_route(old)?;
+        }
+        self.send_one(&add)?;
+        for old in after {
+            self.remove_route(old)?;
+        }
+        Ok(())
+    }
+
+    fn remove_route(&mut self, route: &Route) -> Outcome {
+        if self.memory.is_mistakable(route) {
+            return Ok(());
+        }
+        self.send_one(&encode::remove_route(route))
+    }
+
+    /// Sends one request for a method that names what it does.
+    pub(super) fn execute(&mut self, what: &str, request: &Request) -> Result<(), RtnlError> {
+        self.send_one(request).map_err(|error| RtnlError::Refused {
+            what: what.to_owned(),
+            error,
+        })
+    }
+
+    fn send_one(&mut self, request: &Request) -> Outcome {
+        self.send_batch(std::slice::from_ref(request))
+            .pop()
+            .unwrap_or(Ok(()))
+    }
+
+    /// Sends requests in one datagram and collects their acknowledgements, which are all there when
+    /// the datagram is sent.
+    fn send_batch(&mut self, requests: &[Request]) -> Vec<Outcome> {
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let mut datagram = Vec::new();
+        let mut sequences = Vec::with_capacity(requests.len());
+        for request in requests {
+            let sequence = self.next_sequence();
+            sequences.push(sequence);
+            wire::push_request(
+                &mut datagram,
+                request.kind,
+                request.flags | NLM_F_REQUEST | NLM_F_ACK,
+                sequence,
+                &request.body,
+            );
+        }
+        // What stays here is what was lost to a full receive buffer: done or not, nobody knows, and
+        // the overrun makes everybody look.
+        let mut outcomes = vec![Err(wire::error_of(libc::ENOBUFS)); requests.len()];
+        let done = self.send(&datagram).and_then(|()| {
+            self.drain(&mut |message| {
+                let slot = sequences.iter().position(|&s| s == message.sequence);
+                if let Some(slot) = slot.filter(|_| message.kind == NLMSG_ERROR)
+                    && let (Some(outcome), Some(request)) =
+                        (outcomes.get_mut(slot), requests.get(slot))
+                {
+                    *outcome = wire::acknowledgement(message).or_else(|error| {
+                        if request.forgiven.contains(&error.errno) {
+                            Ok(())
+                        } else {
+                            Err(error)
+                        }
+                    });
+                }
+            })
+        });
+        if let Err(error) = done {
+            outcomes.fill(Err(wire::operation_error(&error)));
+        }
+        self.digest();
+        outcomes
+    }
+}

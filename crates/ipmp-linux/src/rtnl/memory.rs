@@ -1,0 +1,211 @@
+//! What must be remembered of what the kernel told, to notice what it does not tell.
+//!
+//! Some changes have no notification of their own, or one that leaves out half. Where what is known
+//! allows it, the missing half is added here; where not, the story has a [`Gap`] and all must be read
+//! anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipmp_core::InterfaceName;
+use ipmp_core::kernel::{Change, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via};
+
+use super::decode::Told;
+
+/// Something changed of which the kernel did not tell enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap(pub(super) &'static str);
+
+/// What is known of the namespace. A superset at times: what vanished silently may still be in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    links: BTreeMap<u32, LinkMemory>,
+    routes: BTreeSet<Route>,
+    pub(super) nexthops: BTreeMap<u32, Nexthop>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LinkMemory {
+    up: bool,
+    running: bool,
+    losses: u32,
+}
+
+impl LinkMemory {
+    fn of(link: &Link, losses: u32) -> Self {
+        Self {
+            up: link.up,
+            running: link.is_running(),
+            losses,
+        }
+    }
+}
+
+/// What follows from something told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Consequences {
+    /// Changes to pass on, in order.
+    pub(super) changes: Vec<Change>,
+    /// A link that was not there before: its sysctls are to be read.
+    pub(super) new_link: Option<(u32, InterfaceName)>,
+    /// What is missing.
+    pub(super) gap: Option<Gap>,
+}
+
+impl Memory {
+    /// What was just read: everything, its routes once more, and how often each link has lost its
+    /// carrier.
+    pub(super) fn new(
+        kernel: &Kernel,
+        routes: BTreeSet<Route>,
+        losses: &BTreeMap<u32, u32>,
+    ) -> Self {
+        let links = kernel.links.values().map(|link| {
+            let losses = losses.get(&link.index).copied().unwrap_or(0);
+            (link.index, LinkMemory::of(link, losses))
+        });
+        Self {
+            links: links.collect(),
+            routes,
+            nexthops: kernel.nexthops.clone(),
+        }
+    }
+
+    /// Takes a notification.
+    pub(super) fn notice(&mut self, told: Told) -> Consequences {
+        let mut then = Consequences::default();
+        match told {
+            Told::Link(link, losses) => {
+                let now = LinkMemory::of(&link, losses);
+                let index = link.index;
+                then.changes.push(Change::Link(link.clone()));
+                match self.links.insert(index, now) {
+                    None => then.new_link = Some((index, link.name)),
+                    Some(before) => {
+                        if before.up && !now.up {
+                            self.set_down(index, &mut then);
+                        }
+                        // Gone and back before the kernel got round to telling: its nexthops went.
+                        if before.running && now.running && before.losses != now.losses {
+                            then.gap = Some(Gap("a link lost its carrier for a moment"));
+                        }
+                    }
+                }
+            }
+            Told::LinkGone(index) => {
+                self.links.remove(&index);
+                self.set_down(index, &mut then);
+                then.changes.push(Change::LinkGone(index));
+            }
+            Told::Address(address) => then.changes.push(Change::Address(address)),
+            Told::AddressGone(index, address) => {
+                if self.is_preferred_source(address.ip) {
+                    then.gap = Some(Gap("an address went that routes prefer as source"));
+                }
+                then.changes.push(Change::AddressGone(index, address));
+            }
+            Told::Route(route, replaces) => {
+                let is_new = !self.routes.contains(&route);
+                if is_new && (replaces || self.joins_others(&route)) {
+                    then.gap = Some(Gap("a route took the place of another"));
+                }
+                if is_new {
+                    self.routes.insert(route.clone());
+                }
+                then.changes.push(Change::Route(route));
+            }
+            Told::RouteGone(route) => {
+                if !self.routes.remove(&route) {
+                    then.gap = Some(Gap("a route went that was not known"));
+                }
+                then.changes.push(Change::RouteGone(route));
+            }
+            Told::Nexthop(nexthop) => {
+                self.nexthops.insert(nexthop.id, nexthop.clone());
+                then.changes.push(Change::Nexthop(nexthop));
+            }
+            Told::NexthopGone(id) => {
+                self.nexthops.remove(&id);
+                then.changes.push(Change::NexthopGone(id));
+            }
+        }
+        then
+    }
+
+    /// The routes with this one's destination, metric and protocol, other than itself.
+    pub(super) fn rivals(&self, route: &Route) -> Vec<Route> {
+        self.same_place(route)
+            .filter(|other| other.protocol == route.protocol && *other != route)
+            .cloned()
+            .collect()
+    }
+
+    /// Whether a request to remove `route` would hit another one. In IPv4 metric 0 in such a request
+    /// stands for any metric.
+    pub(super) fn is_mistakable(&self, route: &Route) -> bool {
+        route.destination.ip.is_ipv4()
+            && route.metric == 0
+            && !self.routes.contains(route)
+            && self.routes.iter().any(|other| {
+                other.destination == route.destination
+                    && other.protocol == route.protocol
+                    && other.via == route.via
+            })
+    }
+
+    /// IPv4 routes on a link that is set down vanish without a word (`fib_sync_down_dev`).
+    fn set_down(&mut self, index: u32, then: &mut Consequences) {
+        let gone = |route: &Route| {
+            route.destination.ip.is_ipv4()
+                && matches!(route.via, Via::Link { index: i, .. } if i == index)
+        };
+        self.routes.retain(|route| {
+            if gone(route) {
+                then.changes.push(Change::RouteGone(route.clone()));
+                return false;
+            }
+            if route.destination.ip.is_ipv4() && route.via == Via::Other {
+                then.gap = Some(Gap("a link of a multipath route may have been set down"));
+            }
+            true
+        });
+    }
+
+    /// IPv4 routes that prefer a source vanish with it without a word (`fib_sync_down_addr`). The
+    /// kernel's own are told of.
+    fn is_preferred_source(&self, ip: IpAddr) -> bool {
+        ip.is_ipv4()
+            && self
+                .routes
+                .iter()
+                .any(|route| route.source == Some(ip) && route.protocol != PROTOCOL_KERNEL)
+    }
+
+    /// IPv6 routes of one destination and metric become one multipath route, of which alone is told.
+    fn joins_others(&self, route: &Route) -> bool {
+        route.destination.ip.is_ipv6()
+            && route.via == Via::Other
+            && self.same_place(route).next().is_some()
+    }
+
+    /// The known routes with this one's destination and metric.
+    fn same_place(&self, route: &Route) -> impl Iterator<Item = &Route> {
+        let (destination, metric) = (route.destination, route.metric);
+        let first = Route {
+            destination,
+            metric,
+            protocol: 0,
+            via: Via::Link {
+                index: 0,
+                gateway: None,
+            },
+            source: None,
+        };
+        self.routes
+            .range(first..)
+            .take_while(move |other| other.destination == destination && other.metric == metric)
+    }
+}
+
+#[cfg(test)]
+mod tests;
