@@ -11,8 +11,11 @@
 //!
 //! Numbers that the kernel sends are checked before they are believed: nothing received panics.
 
+pub mod announce;
 pub mod clock;
 pub mod netns;
+pub mod probe;
+pub mod process;
 pub mod rtnl;
 mod sysctl;
 pub mod wire;

@@ -1,0 +1,142 @@
+//! Telling the neighbours where addresses are.
+//!
+//! IPv4 by gratuitous ARP, as a request and as a reply, because some stacks believe only the one and
+//! some only the other (RFC 5227 section 3); IPv6 by unsolicited neighbour advertisements to all
+//! nodes (RFC 4861 section 7.2.6). Sent as frames, so that neither routes nor the state of the address
+//! can stop them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::icmpv6::NeighborAdvertisementHeader;
+use etherparse::{ArpEthIpv4Packet, ArpOperation, EtherType, Icmpv6Type, PacketBuilder};
+use ipmp_core::action::Announcement;
+use ipmp_core::{InterfaceName, MacAddress};
+use nix::libc;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Where Ethernet carries packets for all nodes of an IPv6 link.
+const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+/// Nobody's router may carry these on, and receivers refuse what one has (RFC 4861 section 7.1.2).
+const HOP_LIMIT: u8 = 255;
+
+/// An announcement that could not be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot announce {address} on {interface}: {error}")]
+pub struct AnnounceError {
+    /// The address.
+    pub address: IpAddr,
+    /// Where it is.
+    pub interface: InterfaceName,
+    /// What the operating system said.
+    pub error: io::Error,
+}
+
+/// Sends one round of announcements. All addresses are tried; what comes back is the errors of those
+/// that failed, or one if none could be tried.
+#[must_use]
+pub fn announce(announcement: &Announcement) -> Vec<AnnounceError> {
+    let failed = |address: &IpAddr, error| AnnounceError {
+        address: *address,
+        interface: announcement.interface.clone(),
+        error,
+    };
+    let addresses = &announcement.addresses;
+    // A socket without a protocol receives nothing. A new one for each round costs some microseconds.
+    match Socket::new(Domain::PACKET, Type::RAW, None) {
+        Ok(socket) => addresses
+            .iter()
+            .filter_map(|address| {
+                let sent = send_all(&socket, announcement, *address);
+                sent.err().map(|error| failed(address, error))
+            })
+            .collect(),
+        Err(error) => addresses
+            .first()
+            .map(|address| failed(address, error))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn send_all(socket: &Socket, to: &Announcement, address: IpAddr) -> io::Result<()> {
+    let (protocol, frames) = match address {
+        IpAddr::V4(ip) => (
+            EtherType::ARP,
+            vec![
+                gratuitous_arp(to.mac, ip, ArpOperation::REQUEST)?,
+                gratuitous_arp(to.mac, ip, ArpOperation::REPLY)?,
+            ],
+        ),
+        IpAddr::V6(ip) => (EtherType::IPV6, vec![neighbour_advertisement(to.mac, ip)?]),
+    };
+    let device = device_address(to.index, protocol)?;
+    for frame in frames {
+        socket.send_to(&frame, &device)?;
+    }
+    Ok(())
+}
+
+/// ARP in which the sender tells of itself: sender and target are the same address.
+fn gratuitous_arp(mac: MacAddress, ip: Ipv4Addr, operation: ArpOperation) -> io::Result<Vec<u8>> {
+    let arp = ArpEthIpv4Packet {
+        operation,
+        sender_mac: mac.0,
+        sender_ipv4: ip.octets(),
+        // A request does not know the target's; a reply is for everybody.
+        target_mac: if operation == ArpOperation::REQUEST {
+            [0; 6]
+        } else {
+            MacAddress::BROADCAST.0
+        },
+        target_ipv4: ip.octets(),
+    };
+    let frame = PacketBuilder::ethernet2(mac.0, MacAddress::BROADCAST.0).arp(arp.to_arp_packet());
+    let mut bytes = Vec::new();
+    frame.write(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// A neighbour advertisement that nobody asked for and that overrides what is known.
+fn neighbour_advertisement(mac: MacAddress, ip: Ipv6Addr) -> io::Result<Vec<u8>> {
+    let kind = Icmpv6Type::NeighborAdvertisement(NeighborAdvertisementHeader {
+        router: false,
+        solicited: false,
+        r#override: true,
+    });
+    let mut body = ip.octets().to_vec();
+    // Option 2, target link-layer address, 1 * 8 bytes long.
+    body.extend_from_slice(&[2, 1]);
+    body.extend_from_slice(&mac.0);
+    let frame = PacketBuilder::ethernet2(mac.0, ALL_NODES_MAC)
+        .ipv6(ip.octets(), ALL_NODES.octets(), HOP_LIMIT)
+        .icmpv6(kind);
+    let mut bytes = Vec::new();
+    frame.write(&mut bytes, &body).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// The address of a device for whole frames (`packet(7)`).
+#[expect(unsafe_code, reason = "no library makes this kind of address")]
+fn device_address(index: u32, protocol: EtherType) -> io::Result<SockAddr> {
+    let index = i32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    // SAFETY: the storage is zeroed, aligned and large enough for every kind of socket address;
+    // sockaddr_ll consists of integers, so zeros are one; the length is that of what is written.
+    let ((), address) = unsafe {
+        SockAddr::try_init(|storage, length| {
+            let address = storage.cast::<libc::sockaddr_ll>();
+            (*address).sll_family =
+                libc::sa_family_t::try_from(libc::AF_PACKET).unwrap_or_default();
+            (*address).sll_protocol = protocol.0.to_be();
+            (*address).sll_ifindex = index;
+            *length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
+            Ok(())
+        })
+    }?;
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests;
