@@ -1,15 +1,52 @@
 //! Detection: which interfaces work?
 //!
 //! Knows links, test addresses, targets and probes; knows nothing of where data addresses are.
+//!
+//! ```text
+//! Detection            one per host; everything comes in and goes out here
+//!   Group              one per group name: probe rate, whether all members have failed
+//!   Member             one per watched interface: marked failed or not, and why
+//!     Link             its link, and the hold on links that flap
+//!     Prober           one per family with a test address
+//!       Schedule       when the next probe goes out
+//!       Targets        whom to probe, in turn; each with its round trip Estimate
+//!       History        what became of the last probes
+//! ```
+//!
+//! A member finds out about itself: link lost, probes lost, mended. What that means is decided here,
+//! for it takes the other members' testimony: an interface fails alone if another one still hears
+//! its targets, otherwise the whole group has failed and no interface is to blame.
 
-use std::collections::BTreeMap;
+mod group;
+mod history;
+mod link;
+mod member;
+mod prober;
+mod random;
+mod rtt;
+mod schedule;
+mod supply;
+mod targets;
+mod verdict;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::group::{Blackout, Group};
+use self::member::{Cause, Member, Turn};
+use self::prober::Accepted;
+use self::random::Random;
+use self::targets::Reserve;
 use crate::message::Message;
-use crate::snapshot::Probing;
+use crate::snapshot::{ProbeState, Probing, TargetMode};
 use crate::{Family, GroupName, InterfaceAddress, InterfaceName, Settings, Time};
 
 /// What detection must know about one interface. Given anew whenever something in it changes.
@@ -100,94 +137,331 @@ pub enum Finding {
 #[derive(Clone, Debug)]
 pub struct Detection {
     settings: Settings,
-    watched: BTreeMap<InterfaceName, Watched>,
+    random: Random,
+    /// Where this host's ICMP identifiers begin.
+    identifiers: u16,
+    members: BTreeMap<InterfaceName, Member>,
+    /// By name; the anonymous group, which only shares its rate, under `None`.
+    groups: BTreeMap<Option<GroupName>, Group>,
+    /// Possible router targets, preferred ones first.
+    gateways: Vec<IpAddr>,
+    own: BTreeSet<IpAddr>,
 }
 
 impl Detection {
     /// Nothing watched yet. `seed` de-synchronises this host's probes from others'.
     pub fn new(settings: Settings, seed: u64) -> Self {
-        let _ = seed;
+        let mut random = Random::new(seed);
+        let [high, low, ..] = random.number().to_be_bytes();
         Self {
             settings,
-            watched: BTreeMap::new(),
+            random,
+            identifiers: u16::from_be_bytes([high, low]),
+            members: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            gateways: Vec::new(),
+            own: BTreeSet::new(),
         }
     }
 
     /// Takes new settings without losing history.
-    pub fn configure(&mut self, now: Time, settings: Settings) {
-        let _ = now;
-        self.settings = settings;
+    pub fn configure(&mut self, now: Time, settings: Settings) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let old = std::mem::replace(&mut self.settings, settings);
+        if old == self.settings {
+            return findings;
+        }
+        for (key, group) in &mut self.groups {
+            let before = group.pace().interval;
+            group.configure(self.settings.failure_detection_time);
+            let pace = group.pace();
+            if pace.interval == before {
+                continue;
+            }
+            let members = self
+                .members
+                .values_mut()
+                .filter(|m| m.watched.group == *key);
+            for prober in members
+                .flat_map(Member::probers_mut)
+                .filter(|p| p.is_running())
+            {
+                prober.start(now, pace, &mut self.random);
+            }
+        }
+        if old.multicast_targets_only != self.settings.multicast_targets_only {
+            self.retarget();
+        }
+        self.review(now, &[], &mut findings);
+        findings
     }
 
     /// Takes the interfaces to watch, all of them, with their present link state, group and test
     /// addresses. New ones start [`Health::Ok`]; ones that are no longer there are forgotten.
+    /// One that was marked failed, or joins a group that failed, is [`Health::Failed`] until its
+    /// probes or, where it cannot probe, its link have shown that it works.
     pub fn watch(&mut self, now: Time, watched: BTreeMap<InterfaceName, Watched>) -> Vec<Finding> {
-        let _ = now;
-        self.watched = watched;
-        Vec::new()
+        let mut findings = Vec::new();
+        let same = watched.len() == self.members.len()
+            && watched
+                .iter()
+                .zip(&self.members)
+                .all(|((name, new), (known, member))| name == known && *new == member.watched);
+        if same {
+            return findings;
+        }
+        self.members.retain(|name, member| {
+            watched.get(name).is_some_and(|new| {
+                new.index == member.watched.index && new.group == member.watched.group
+            })
+        });
+        self.groups
+            .retain(|key, _| watched.values().any(|new| new.group == *key));
+
+        let mut back = Vec::new();
+        for (name, new) in watched {
+            let group = self
+                .groups
+                .entry(new.group.clone())
+                .or_insert_with(|| Group::new(self.settings.failure_detection_time));
+            let Some(member) = self.members.get_mut(&name) else {
+                let dark = group.failed == Some(Blackout::Targets);
+                self.members.insert(name, Member::new(now, new, dark));
+                continue;
+            };
+            if member.watched.offline && !new.offline {
+                back.push(name);
+            }
+            member.watched = new;
+        }
+        self.renew_probers(now);
+        self.review(now, &back, &mut findings);
+        findings
     }
 
     /// Takes the gateways of the routing table, host routes' first, and the host's own addresses,
     /// which are never targets.
-    pub fn routers(&mut self, now: Time, gateways: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
-        let _ = (now, gateways, own);
+    pub fn routers(&mut self, _now: Time, gateways: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
+        let own: BTreeSet<_> = own.iter().copied().collect();
+        let mut seen = BTreeSet::new();
+        let gateways: Vec<_> = gateways
+            .iter()
+            .copied()
+            .filter(|gateway| !own.contains(gateway) && seen.insert(*gateway))
+            .collect();
+        if own != self.own || gateways != self.gateways {
+            self.own = own;
+            self.gateways = gateways;
+            self.retarget();
+        }
         Vec::new()
     }
 
     /// Takes an echo reply.
     pub fn reply(&mut self, now: Time, reply: &Reply) -> Vec<Finding> {
-        let _ = (now, reply);
-        Vec::new()
+        let mut findings = Vec::new();
+        let family = Family::of(reply.source);
+        let Some((name, member)) = self
+            .members
+            .iter_mut()
+            .find(|(_, member)| member.watched.index == reply.index)
+        else {
+            return findings;
+        };
+        let Some(group) = self.groups.get_mut(&member.watched.group) else {
+            return findings;
+        };
+        let interval = group.pace().interval;
+        let learn = member.works() && group.failed.is_none();
+        let Some(prober) = member.prober_mut(family) else {
+            return findings;
+        };
+        match prober.accept(reply, learn.then_some(interval)) {
+            Accepted::Unknown | Accepted::Answered(_, false) => {}
+            Accepted::Discovered(host) => {
+                let (name, group) = (name.clone(), member.watched.group.clone());
+                self.offer_host(&name, group.as_ref(), host);
+            }
+            Accepted::Answered(target, true) => {
+                let critical = prober
+                    .targets
+                    .get_mut(target)
+                    .and_then(|target| target.estimate.critical())
+                    .unwrap_or_default();
+                if critical <= interval {
+                    if group.may_improve(now) && group.is_fast(critical) {
+                        let name = name.clone();
+                        self.improve(&name, family, &mut findings);
+                    }
+                } else if prober.targets.is_exception(target, interval) {
+                    if prober.targets.set_aside(target, Reserve::Slow(now)) {
+                        prober.discover(now, name, &mut self.random, &mut findings);
+                    }
+                } else {
+                    group.raise(now, critical);
+                    findings.push(Finding::Say(Message::DetectionTimeRaised {
+                        requested: self.settings.failure_detection_time,
+                        interface: name.clone(),
+                        family,
+                        group: member.watched.group.clone(),
+                        now: group.detection_time(),
+                    }));
+                }
+            }
+        }
+        findings
     }
 
     /// Does what is due at `now`: sends probes, decides about failure and repair.
     pub fn tick(&mut self, now: Time) -> Vec<Finding> {
-        let _ = now;
-        Vec::new()
+        let mut findings = Vec::new();
+        let mut turns = Vec::new();
+        for (name, member) in &mut self.members {
+            if member.deadline().is_none_or(|deadline| deadline > now) {
+                continue;
+            }
+            let Some(group) = self.groups.get(&member.watched.group) else {
+                continue;
+            };
+            let turn = member.tick(now, name, group.pace(), &mut self.random, &mut findings);
+            turns.extend(turn.map(|turn| (name.clone(), turn)));
+        }
+        if !turns.is_empty() {
+            self.settle(now, &turns, &mut findings);
+        }
+        findings
     }
 
     /// When [`Detection::tick`] is to be called next at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        self.members.values().filter_map(Member::deadline).min()
     }
 
-    /// Sets or clears an interface's failure by hand (`ifconfig IF failed`).
+    /// Sets or clears an interface's failure by hand (`ifconfig IF failed`). What a hand has set,
+    /// only a hand clears; a link that is down keeps its interface failed.
     pub fn set_failed(
         &mut self,
         now: Time,
         interface: &InterfaceName,
         failed: bool,
     ) -> Vec<Finding> {
-        let _ = (now, interface, failed);
-        Vec::new()
+        let mut findings = Vec::new();
+        let Some(member) = self.members.get_mut(interface) else {
+            return findings;
+        };
+        let was_marked = member.is_marked();
+        let turn = if failed {
+            member.mark(now, Cause::Hand);
+            (!was_marked).then_some(Turn::Marked)
+        } else if member.link_is_up() {
+            was_marked.then_some(Turn::Mended)
+        } else {
+            member.mark(now, Cause::Link);
+            None
+        };
+        if let Some(turn) = turn {
+            self.settle(now, &[(interface.clone(), turn)], &mut findings);
+        }
+        findings
     }
 
     /// The health of an interface; `None` if it is not watched.
     pub fn health(&self, interface: &InterfaceName) -> Option<Health> {
-        self.watched.get(interface).map(|w| {
-            if w.running {
-                Health::Ok
-            } else {
-                Health::Failed
-            }
-        })
+        self.members.get(interface).map(Member::health)
     }
 
     /// Whether a group has failed: none of its members works.
     pub fn is_group_failed(&self, group: &GroupName) -> bool {
-        let _ = group;
-        false
+        self.groups
+            .iter()
+            .any(|(name, state)| name.as_ref() == Some(group) && state.failed.is_some())
     }
 
     /// The failure detection time in force for a group.
     pub fn failure_detection_time(&self, group: Option<&GroupName>) -> Duration {
-        let _ = group;
-        self.settings.failure_detection_time
+        self.groups
+            .iter()
+            .find(|(name, _)| name.as_ref() == group)
+            .map_or(self.settings.failure_detection_time, |(_, group)| {
+                group.detection_time()
+            })
     }
 
-    /// What there is to see of an interface's probing.
+    /// What there is to see of an interface's probing: IPv4, then IPv6. Both are always there; one
+    /// without test address is disabled.
     pub fn probing(&self, interface: &InterfaceName) -> Vec<Probing> {
-        let _ = (interface, Family::ALL);
-        Vec::new()
+        let Some(member) = self.members.get(interface) else {
+            return Vec::new();
+        };
+        let failed = member.health() == Health::Failed;
+        Family::ALL
+            .into_iter()
+            .map(|family| {
+                member.prober(family).map_or_else(
+                    || not_probing(family),
+                    |prober| prober.probing(member.watched.offline, failed),
+                )
+            })
+            .collect()
+    }
+
+    /// Makes a group faster if all its targets answer fast enough.
+    fn improve(&mut self, interface: &InterfaceName, family: Family, findings: &mut Vec<Finding>) {
+        let Some(key) = self.members.get(interface).map(|m| m.watched.group.clone()) else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&key) else {
+            return;
+        };
+        let all_fast = self
+            .members
+            .values()
+            .filter(|member| member.watched.group == key && member.works())
+            .flat_map(Member::probers)
+            .flat_map(|prober| prober.targets.active())
+            .filter_map(|target| target.estimate.critical())
+            .all(|critical| group.is_fast(critical));
+        if all_fast {
+            group.improve();
+            findings.push(Finding::Say(Message::DetectionTimeImproved {
+                interface: interface.clone(),
+                family,
+                group: key,
+                now: group.detection_time(),
+            }));
+        }
+    }
+
+    /// Takes in what may have changed of links and probers, and what follows. `back` are those that
+    /// have come back into service: a failure that probes had found is not held against them.
+    fn review(&mut self, now: Time, back: &[InterfaceName], findings: &mut Vec<Finding>) {
+        let mut turns = Vec::new();
+        for (name, member) in &mut self.members {
+            let Some(group) = self.groups.get(&member.watched.group) else {
+                continue;
+            };
+            let turn = member.set_link(now, name, &self.settings, findings);
+            member.run_probers(now, group.pace(), &mut self.random);
+            member.remark_test_address(now, name, findings);
+            let turn = turn.or_else(|| member.judge_link(now)).or_else(|| {
+                (back.contains(name) && member.may_be_taken_back()).then_some(Turn::Mended)
+            });
+            turns.extend(turn.map(|turn| (name.clone(), turn)));
+        }
+        self.settle(now, &turns, findings);
+    }
+}
+
+const fn not_probing(family: Family) -> Probing {
+    Probing {
+        family,
+        mode: TargetMode::Disabled,
+        test_address: None,
+        targets: Vec::new(),
+        state: ProbeState::Disabled,
+        sent: 0,
+        acknowledged: 0,
+        unknown: 0,
+        missed: 0,
     }
 }

@@ -1,0 +1,127 @@
+//! What members of a group share: how fast they probe, and whether they all have failed.
+
+use std::time::Duration;
+
+use super::history::HISTORY;
+use super::prober::Pace;
+use crate::{Settings, Time};
+
+/// Lost probes and spare ones that fit into the failure detection time.
+const PROBES_PER_DETECTION: u32 = 5 + 2;
+/// How long after it was raised the detection time stays.
+const SETTLING: Duration = Duration::from_mins(1);
+
+/// The interval between two probes for a failure detection time: whole milliseconds.
+fn interval(detection_time: Duration) -> Duration {
+    let detection_time = detection_time.max(Settings::MIN_FAILURE_DETECTION_TIME);
+    let ms = detection_time.as_millis() / u128::from(PROBES_PER_DETECTION);
+    Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
+}
+
+/// How it was found that a group has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blackout {
+    /// The last working member lost its link, or left.
+    Links,
+    /// All members lost their targets at the same time. Their links are no evidence then, not even
+    /// that of a member which joins.
+    Targets,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// Whether no member works, and how that was found.
+    pub(super) failed: Option<Blackout>,
+    configured: Duration,
+    /// The interval in force and since when, while it is longer than configured.
+    raised: Option<(Duration, Time)>,
+}
+
+impl Group {
+    pub(super) const fn new(configured: Duration) -> Self {
+        Self {
+            failed: None,
+            configured,
+            raised: None,
+        }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        let configured = interval(self.configured);
+        Pace {
+            interval: self.raised.map_or(configured, |(interval, _)| interval),
+            configured,
+        }
+    }
+
+    /// The failure detection time in force.
+    pub(super) fn detection_time(&self) -> Duration {
+        self.raised.map_or(self.configured, |(interval, _)| {
+            interval.saturating_mul(PROBES_PER_DETECTION)
+        })
+    }
+
+    /// Takes another configured detection time. Keeps a raised one as long as that is longer.
+    pub(super) fn configure(&mut self, configured: Duration) {
+        self.configured = configured;
+        self.raised = self
+            .raised
+            .filter(|&(raised, _)| raised > interval(configured));
+    }
+
+    /// Slows down so that a target with this critical time can answer.
+    pub(super) fn raise(&mut self, now: Time, critical: Duration) {
+        let doubled = critical.saturating_mul(2).as_millis();
+        let interval = Duration::from_millis(u64::try_from(doubled).unwrap_or(u64::MAX));
+        self.raised = Some((interval, now));
+    }
+
+    /// Whether a critical time is short enough for the group to become faster.
+    pub(super) fn is_fast(&self, critical: Duration) -> bool {
+        critical < self.pace().interval / 4
+    }
+
+    /// Whether the group is slower than configured, and has been for long enough.
+    pub(super) fn may_improve(&self, now: Time) -> bool {
+        self.raised
+            .is_some_and(|(_, since)| now.since(since) >= SETTLING)
+    }
+
+    /// Halves the detection time, but not below the configured one.
+    pub(super) fn improve(&mut self) {
+        let halved = self.detection_time() / 2;
+        self.raised = self
+            .raised
+            .map(|(_, since)| (interval(halved), since))
+            .filter(|_| halved > self.configured);
+    }
+}
+
+/// What another member tells about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Witness {
+    /// Nothing: it has failed itself, or is offline.
+    Silent,
+    /// It has its link. It cannot probe, so that is all there is to know.
+    Link,
+    /// It has its link and targets, one of which answered then.
+    Probes(Option<Time>),
+}
+
+impl Witness {
+    /// Whether this shows that a failure is not the whole group's. `since` is when the losses of the
+    /// failing member's probes began; without it its link went down, which says nothing of the
+    /// others' targets.
+    pub(super) fn contradicts(self, since: Option<Time>) -> bool {
+        match (self, since) {
+            (Self::Silent, _) => false,
+            (Self::Link, _) | (Self::Probes(_), None) => true,
+            (Self::Probes(answered), Some(since)) => answered.is_some_and(|at| at > since),
+        }
+    }
+}
+
+/// The longest round trip time that is believed at an interval.
+pub(super) fn believable(interval: Duration) -> Duration {
+    interval.saturating_mul(u32::try_from(HISTORY).unwrap_or(u32::MAX))
+}

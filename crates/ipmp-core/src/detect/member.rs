@@ -1,0 +1,375 @@
+//! One watched interface: its link, its probing in both families, and whether it has failed.
+
+use std::time::Duration;
+
+use super::group::Witness;
+use super::link::{LINK_UPS_ALLOWED, Link};
+use super::prober::{LOSSES_TO_FAIL, Pace, Prober, QUIET_PERIOD};
+use super::random::Random;
+use super::{Finding, Health, Watched};
+use crate::message::Message;
+use crate::{Family, InterfaceName, Settings, Time};
+
+/// How long an interface may be without test address before that is remarked.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Why an interface is marked failed, which tells what it takes to repair it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Its link went down.
+    Link,
+    /// Its probes were lost.
+    Probes,
+    /// It was marked when it came to us, or its group was. If probing cannot start by then, the link
+    /// decides.
+    Adopted(Time),
+    /// By hand. Only a hand unmarks it.
+    Hand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) at: Time,
+}
+
+/// What a member finds out about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Its link went down.
+    LinkLost,
+    /// It loses its probes since then.
+    ProbesLost(Time),
+    /// It was marked failed by hand.
+    Marked,
+    /// It works again.
+    Mended,
+}
+
+/// Whether an interface has test addresses, and what was said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TestAddress {
+    Present,
+    MissingSince(Time),
+    Reported,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) watched: Watched,
+    pub(super) probers: [Option<Prober>; 2],
+    pub(super) failure: Option<Failure>,
+    link: Link,
+    test_address: TestAddress,
+}
+
+impl Member {
+    /// An interface just seen. `group_failed` tells whether it joins a group that has failed.
+    pub(super) fn new(now: Time, watched: Watched, group_failed: bool) -> Self {
+        let failure = (watched.failed || group_failed).then_some(Failure {
+            cause: Cause::Adopted(now + QUIET_PERIOD),
+            at: now,
+        });
+        Self {
+            watched,
+            probers: [None, None],
+            failure,
+            link: Link::new(),
+            test_address: TestAddress::Present,
+        }
+    }
+
+    pub(super) fn prober(&self, family: Family) -> Option<&Prober> {
+        let [inet, inet6] = &self.probers;
+        match family {
+            Family::Inet => inet.as_ref(),
+            Family::Inet6 => inet6.as_ref(),
+        }
+    }
+
+    pub(super) const fn prober_mut(&mut self, family: Family) -> Option<&mut Prober> {
+        let [inet, inet6] = &mut self.probers;
+        match family {
+            Family::Inet => inet.as_mut(),
+            Family::Inet6 => inet6.as_mut(),
+        }
+    }
+
+    pub(super) fn probers(&self) -> impl Iterator<Item = &Prober> {
+        self.probers.iter().flatten()
+    }
+
+    pub(super) fn probers_mut(&mut self) -> impl Iterator<Item = &mut Prober> {
+        self.probers.iter_mut().flatten()
+    }
+
+    /// Whether probes can tell something: there is a target in either family.
+    pub(super) fn is_capable(&self) -> bool {
+        self.probers().any(Prober::is_capable)
+    }
+
+    pub(super) const fn is_marked(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Whether it counts as working member of its group.
+    pub(super) const fn works(&self) -> bool {
+        self.link.is_up() && self.failure.is_none() && !self.watched.offline
+    }
+
+    pub(super) fn health(&self) -> Health {
+        if !self.link.is_up() || self.failure.is_some() {
+            Health::Failed
+        } else if self.probers().next().is_some() && !self.is_capable() {
+            Health::NoTargets
+        } else {
+            Health::Ok
+        }
+    }
+
+    /// What it can tell about another member's failure.
+    pub(super) fn witness(&self) -> Witness {
+        if !self.works() {
+            Witness::Silent
+        } else if self.is_capable() {
+            Witness::Probes(self.probers().filter_map(Prober::last_answer).max())
+        } else {
+            Witness::Link
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let grace = match self.test_address {
+            TestAddress::MissingSince(since) => Some(since + GRACE),
+            TestAddress::Present | TestAddress::Reported => None,
+        };
+        let adopted = match self.failure {
+            Some(Failure {
+                cause: Cause::Adopted(until),
+                ..
+            }) => Some(until),
+            _ => None,
+        };
+        let [inet, inet6] = &self.probers;
+        [
+            inet.as_ref().and_then(Prober::deadline),
+            inet6.as_ref().and_then(Prober::deadline),
+            self.link.held_until(),
+            adopted,
+            grace,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Takes the link's state.
+    pub(super) fn set_link(
+        &mut self,
+        now: Time,
+        name: &InterfaceName,
+        settings: &Settings,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Turn> {
+        let up = self.watched.running || settings.ignore_links;
+        if up == self.link.is_up() {
+            return None;
+        }
+        if up {
+            findings.push(Finding::Say(Message::LinkUp {
+                interface: name.clone(),
+            }));
+            let held = self.link.comes_up(now);
+            if held && self.link_decides(now) {
+                findings.push(Finding::Say(Message::FlapHold {
+                    interface: name.clone(),
+                    allowed: LINK_UPS_ALLOWED,
+                }));
+            }
+            return None;
+        }
+        self.link.goes_down();
+        findings.push(Finding::Say(Message::LinkDown {
+            interface: name.clone(),
+        }));
+        self.probers_mut().for_each(Prober::stop);
+        match self.failure {
+            None => Some(Turn::LinkLost),
+            Some(Failure {
+                cause: Cause::Hand, ..
+            }) => None,
+            Some(_) => {
+                self.mark(now, Cause::Link);
+                None
+            }
+        }
+    }
+
+    /// Starts or stops probing as link and administrator have it.
+    pub(super) fn run_probers(&mut self, now: Time, pace: Pace, random: &mut Random) {
+        let run = self.link.is_up() && !self.watched.offline;
+        for prober in self.probers_mut() {
+            if run && !prober.is_running() {
+                prober.start(now, pace, random);
+            } else if !run && prober.is_running() {
+                prober.stop();
+            }
+        }
+    }
+
+    /// Keeps the remark about a missing test address.
+    pub(super) fn remark_test_address(
+        &mut self,
+        now: Time,
+        name: &InterfaceName,
+        findings: &mut Vec<Finding>,
+    ) {
+        let present = self.probers().next().is_some();
+        self.test_address = match self.test_address {
+            // An interface that is offline may have had its test address taken away with the rest.
+            unchanged if self.watched.offline => match unchanged {
+                TestAddress::MissingSince(_) => TestAddress::Present,
+                other => other,
+            },
+            TestAddress::Reported if present => {
+                findings.push(Finding::Say(Message::TestAddress {
+                    interface: name.clone(),
+                }));
+                TestAddress::Present
+            }
+            TestAddress::Present | TestAddress::MissingSince(_) if present => TestAddress::Present,
+            TestAddress::Present => TestAddress::MissingSince(now),
+            TestAddress::MissingSince(since) if now.since(since) >= GRACE => {
+                findings.push(Finding::Say(Message::NoTestAddress {
+                    interface: name.clone(),
+                }));
+                TestAddress::Reported
+            }
+            unchanged => unchanged,
+        };
+    }
+
+    /// Does what is due: decides about probes, then about itself, then sends.
+    pub(super) fn tick(
+        &mut self,
+        now: Time,
+        name: &InterfaceName,
+        pace: Pace,
+        random: &mut Random,
+        findings: &mut Vec<Finding>,
+    ) -> Option<Turn> {
+        let mut turn = None;
+        for family in Family::ALL {
+            let due = self
+                .prober(family)
+                .and_then(Prober::deadline)
+                .is_some_and(|deadline| deadline <= now);
+            if !due {
+                continue;
+            }
+            if let Some(prober) = self.prober_mut(family) {
+                prober.decide(now, pace.interval);
+            }
+            turn = turn.or_else(|| self.judge_probes(now, family));
+            let bad = self.bad_target(family);
+            if let Some(prober) = self.prober_mut(family) {
+                if bad.is_some_and(|target| prober.drop_dead(now, target)) {
+                    prober.discover(now, name, random, findings);
+                }
+                prober.send(now, name, pace, random, findings);
+            }
+        }
+        self.link.release(now);
+        self.remark_test_address(now, name, findings);
+        turn.or_else(|| self.judge_link(now))
+    }
+
+    /// Whether link evidence alone repairs it now. A failure that probes found is not mended by a
+    /// link that never went down.
+    pub(super) fn judge_link(&mut self, now: Time) -> Option<Turn> {
+        let mended = self.link_decides(now) && !self.link.is_held(now);
+        if let Some(Failure {
+            cause: Cause::Adopted(until),
+            at,
+        }) = self.failure
+            && until <= now
+            && !mended
+        {
+            // From here on it is like any other failure.
+            let cause = if self.is_capable() {
+                Cause::Probes
+            } else {
+                Cause::Link
+            };
+            self.failure = Some(Failure { cause, at });
+        }
+        mended.then_some(Turn::Mended)
+    }
+
+    /// Whether its failure ends with its being put back into service: link up, and no hand in it.
+    pub(super) fn may_be_taken_back(&self) -> bool {
+        self.failure
+            .is_some_and(|failure| failure.cause != Cause::Hand)
+            && self.link.is_up()
+    }
+
+    /// Marks it failed.
+    pub(super) fn mark(&mut self, now: Time, cause: Cause) {
+        self.failure = Some(Failure { cause, at: now });
+        for prober in self.probers_mut() {
+            prober.targets.reset_estimates();
+        }
+    }
+
+    pub(super) const fn link_is_up(&self) -> bool {
+        self.link.is_up()
+    }
+
+    /// Whether it is failed, and its link may tell that it is no longer.
+    fn link_decides(&self, now: Time) -> bool {
+        let Some(failure) = self.failure else {
+            return false;
+        };
+        let without_test_address = self.probers().next().is_none();
+        self.link.is_up()
+            && match failure.cause {
+                Cause::Hand => false,
+                Cause::Link => !self.is_capable(),
+                Cause::Probes => without_test_address,
+                Cause::Adopted(until) => {
+                    without_test_address || (until <= now && !self.is_capable())
+                }
+            }
+    }
+
+    /// What the probes of `family` tell, together with the other family's.
+    fn judge_probes(&self, now: Time, family: Family) -> Option<Turn> {
+        let prober = self.prober(family)?;
+        if let Some(failure) = self.failure {
+            let repaired =
+                self.link.is_up() && failure.cause != Cause::Hand && prober.is_repaired(failure.at);
+            return repaired.then_some(Turn::Mended);
+        }
+        if prober.is_quiet(now) || prober.just_lost().is_none() {
+            return None;
+        }
+        // Both families must fail; either one working keeps the interface up.
+        let mut since = None;
+        for prober in self.probers().filter(|prober| prober.is_capable()) {
+            let losses = prober.losses();
+            if losses.count < LOSSES_TO_FAIL {
+                return None;
+            }
+            since = [since, losses.since].into_iter().flatten().min();
+        }
+        since.map(Turn::ProbesLost)
+    }
+
+    /// The target of the newest probe, if it alone does not answer.
+    fn bad_target(&self, family: Family) -> Option<std::net::IpAddr> {
+        let prober = self.prober(family)?;
+        let target = prober.just_lost()?;
+        (prober.losses().count < LOSSES_TO_FAIL && prober.losses_of(target) >= LOSSES_TO_FAIL)
+            .then_some(target)
+    }
+}

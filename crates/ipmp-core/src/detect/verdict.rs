@@ -1,0 +1,142 @@
+//! Who is to blame: one interface, or nobody because all lost their targets at once.
+
+use super::group::Blackout;
+use super::member::{Cause, Member, Turn};
+use super::{Detection, Finding};
+use crate::message::Message;
+use crate::{InterfaceName, Time};
+
+impl Detection {
+    /// Draws the consequences of what members found out about themselves, and says them.
+    pub(super) fn settle(
+        &mut self,
+        now: Time,
+        turns: &[(InterfaceName, Turn)],
+        findings: &mut Vec<Finding>,
+    ) {
+        // Links that went down together are all down before anybody is asked for testimony.
+        for (name, _) in turns.iter().filter(|(_, turn)| *turn == Turn::LinkLost) {
+            if let Some(member) = self.members.get_mut(name) {
+                member.mark(now, Cause::Link);
+            }
+        }
+        let mended: Vec<_> = turns
+            .iter()
+            .filter(|(_, turn)| *turn == Turn::Mended)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &mended {
+            if let Some(member) = self.members.get_mut(name) {
+                member.failure = None;
+            }
+        }
+        for (name, turn) in turns {
+            match *turn {
+                Turn::LinkLost | Turn::Marked => self.blame(now, name, None, findings),
+                Turn::ProbesLost(since) => self.blame(now, name, Some(since), findings),
+                Turn::Mended => {}
+            }
+        }
+        self.review_groups(findings);
+        for interface in mended {
+            let group = self
+                .members
+                .get(&interface)
+                .and_then(|member| member.watched.group.clone());
+            findings.push(Finding::Say(Message::NicRepaired { interface, group }));
+        }
+    }
+
+    /// Decides whether an interface failed or its whole group did. `since` is when the loss of its
+    /// probes began; without it the interface is marked already.
+    fn blame(
+        &mut self,
+        now: Time,
+        interface: &InterfaceName,
+        since: Option<Time>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(member) = self.members.get_mut(interface) else {
+            return;
+        };
+        if since.is_some() {
+            if member.is_marked() {
+                // With the whole group, a moment ago.
+                return;
+            }
+            member.mark(now, Cause::Probes);
+        }
+        let key = member.watched.group.clone();
+        let offline = member.watched.offline;
+        let group = self
+            .groups
+            .get_mut(&key)
+            .filter(|_| key.is_some() && !offline);
+        if let (Some(group), Some(name)) = (group, key.clone()) {
+            if group.failed.is_some() {
+                return;
+            }
+            let others = |(other, member): &(&InterfaceName, &mut Member)| {
+                *other != interface && member.watched.group == key
+            };
+            let alone = !self
+                .members
+                .iter_mut()
+                .filter(others)
+                .any(|(_, member)| member.witness().contradicts(since));
+            if alone {
+                group.failed = Some(since.map_or(Blackout::Links, |_| Blackout::Targets));
+                findings.push(Finding::Say(Message::GroupFailed { group: name }));
+                for member in self.members.values_mut().filter(|m| m.watched.group == key) {
+                    if !member.watched.offline && !member.is_marked() {
+                        member.mark(now, Cause::Probes);
+                    }
+                    if since.is_some() {
+                        member.probers_mut().for_each(|p| p.targets.flush_hosts());
+                    }
+                }
+                return;
+            }
+        }
+        findings.push(Finding::Say(Message::NicFailed {
+            interface: interface.clone(),
+            group: key,
+        }));
+    }
+
+    /// Finds groups that have lost their last working member by other ways than its failure, and
+    /// failed ones that have a working member again.
+    fn review_groups(&mut self, findings: &mut Vec<Finding>) {
+        let mut recovered = false;
+        for (key, group) in &mut self.groups {
+            let Some(name) = key else {
+                continue;
+            };
+            let mut members = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.watched.group == *key);
+            let working = members.clone().find(|(_, member)| member.works());
+            match (group.failed, working) {
+                (Some(_), Some((interface, _))) => {
+                    group.failed = None;
+                    recovered = true;
+                    findings.push(Finding::Say(Message::GroupRepaired {
+                        interface: interface.clone(),
+                        group: name.clone(),
+                    }));
+                }
+                (None, None) if members.any(|(_, member)| !member.watched.offline) => {
+                    group.failed = Some(Blackout::Links);
+                    findings.push(Finding::Say(Message::GroupFailed {
+                        group: name.clone(),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        if recovered {
+            self.retarget();
+        }
+    }
+}
