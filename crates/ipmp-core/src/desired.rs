@@ -235,9 +235,12 @@ impl Layout {
         gateway: Option<IpAddr>,
         source_subnet: InterfaceAddress,
     ) {
+        if desired.routes.contains_key(&route) {
+            return;
+        }
         let family = route.0.family();
         let links = self.outbound(group, family);
-        if links.is_empty() || desired.routes.contains_key(&route) {
+        if links.is_empty() {
             return;
         }
         let source = self.source(kernel, group, &links, source_subnet, gateway.is_some());

@@ -18,6 +18,7 @@ mod adopt;
 mod announce;
 mod commands;
 mod contest;
+mod index;
 mod layout;
 mod picture;
 mod shadow;
@@ -51,6 +52,7 @@ pub struct Engine {
     settings: Settings,
     asked: Asked,
     kernel: Kernel,
+    index: index::Index,
     detection: Detection,
     /// Whether the kernel was seen; nothing is decided before.
     seen: bool,
@@ -116,6 +118,7 @@ impl Engine {
             detection: Detection::new(settings.clone(), seed),
             settings,
             kernel: Kernel::default(),
+            index: index::Index::default(),
             seen: false,
             places: saved
                 .places
@@ -205,6 +208,7 @@ impl Engine {
     pub fn view(saved: Option<Saved>, kernel: Kernel) -> Snapshot {
         let mut engine = Self::new(Settings::default(), saved, 0);
         engine.kernel = kernel;
+        engine.index.renew_links(&engine.kernel);
         engine.adopt();
         engine.snapshot()
     }
@@ -223,7 +227,14 @@ impl Engine {
             Change::LinkGone(index) => self.kernel.links.get(index).map(|link| link.name.clone()),
             _ => None,
         };
+        let is_about_links = matches!(
+            change,
+            Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
+        );
         self.kernel.apply(change);
+        if is_about_links {
+            self.index.renew_links(&self.kernel);
+        }
         if first {
             self.adopt();
         }
@@ -277,7 +288,9 @@ impl Engine {
                 returning: self.returning.clone(),
                 retired: self.retired.clone(),
             };
-            match self.command(now, command, actions) {
+            let outcome = self.command(now, command, actions);
+            self.index.renew_asked(&self.asked);
+            match outcome {
                 Ok(answer) => self.pending = Some(Pending { id, answer, before }),
                 Err(refusal) => {
                     self.restore(before);
@@ -292,6 +305,7 @@ impl Engine {
 
     fn restore(&mut self, before: Before) {
         self.asked = before.asked;
+        self.index.renew_asked(&self.asked);
         self.places = before.places;
         self.returning = before.returning;
         self.retired = before.retired;

@@ -352,9 +352,11 @@ impl Kernel {
 
     /// The addresses on link `index`, in no particular order of importance.
     pub fn addresses_on(&self, index: u32) -> impl Iterator<Item = &Address> {
+        let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
         self.addresses
-            .values()
-            .filter(move |address| address.index == index)
+            .range((index, lowest)..)
+            .take_while(move |((on, _), _)| *on == index)
+            .map(|(_, address)| address)
     }
 
     /// A nexthop goes, its groups shrink, an empty group goes too, and so do routes through any of

@@ -7,7 +7,7 @@
 //!
 //! All addresses of one interface go to one destination. Nothing moves when there is no destination.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Family, InterfaceName};
 
@@ -87,16 +87,23 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         }
     }
 
-    let mut sources: Vec<InterfaceName> = at.clone();
-    sources.sort();
-    sources.dedup();
-    for source in sources {
-        let leaving: Vec<usize> = (0..addresses.len())
+    let mut sources: BTreeMap<InterfaceName, Vec<usize>> = BTreeMap::new();
+    for (i, at) in at.iter().enumerate() {
+        match sources.get_mut(at) {
+            Some(there) => there.push(i),
+            None => {
+                sources.insert(at.clone(), vec![i]);
+            }
+        }
+    }
+    for (source, there) in sources {
+        let here = member(&source);
+        let leaving: Vec<usize> = there
+            .into_iter()
             .filter(|&i| {
-                at.get(i) == Some(&source)
-                    && addresses
-                        .get(i)
-                        .is_some_and(|address| must_leave(address, member(&source), &at, addresses))
+                addresses
+                    .get(i)
+                    .is_some_and(|address| must_leave(address, here, &at, addresses))
             })
             .collect();
         let families: BTreeSet<Family> = leaving

@@ -13,6 +13,7 @@ impl Engine {
     /// Finds out from the kernel where each logical is. What it does not hold stays where it was
     /// last, and the next plan puts it there.
     pub(super) fn adopt(&mut self) {
+        self.index.renew_asked(&self.asked);
         let logicals: Vec<Logical> = self
             .asked
             .logicals
@@ -78,6 +79,7 @@ impl Engine {
                 .map(|link| link.name.clone())
             {
                 self.adopt_address(&name, &orphan);
+                self.index.renew_asked(&self.asked);
             }
         }
     }
@@ -89,13 +91,8 @@ impl Engine {
             .label
             .as_ref()
             .and_then(|label| label.parse::<LogicalName>().ok());
-        let is_taken = |unit: u32| {
-            self.asked.logicals.iter().any(|logical| {
-                logical.family() == family
-                    && (logical.home == LogicalName::new(name.clone(), unit)
-                        || self.place_of(logical) == LogicalName::new(name.clone(), unit))
-            })
-        };
+        let taken = self.units_of_ours(name, family);
+        let is_taken = |unit: u32| taken.contains(&unit);
         let unit = match label.filter(|label| label.interface == *name) {
             Some(label) if !is_taken(label.unit) => label.unit,
             _ if !is_taken(0) => 0,
@@ -128,25 +125,17 @@ impl Engine {
         for address in foreign {
             if !address.dynamic && !address.address.is_link_local6() {
                 self.adopt_address(name, &address);
+                self.index.renew_asked(&self.asked);
             }
         }
     }
 
     /// Kernel addresses of an interface that are no logicals of ours.
     pub(super) fn foreign(&self, name: &InterfaceName) -> impl Iterator<Item = &Address> {
-        let index = self.kernel.link(name).map(|link| link.index);
-        self.kernel
-            .addresses
-            .values()
-            .filter(move |address| Some(address.index) == index)
-            .filter(|address| address.protocol != PROTOCOL)
-            .filter(|address| {
-                !self
-                    .asked
-                    .logicals
-                    .iter()
-                    .any(|logical| logical.address.ip == address.address.ip)
-            })
+        self.link(name)
+            .into_iter()
+            .flat_map(|link| self.kernel.addresses_on(link.index))
+            .filter(|address| address.protocol != PROTOCOL && !self.is_asked(address.address.ip))
     }
 
     /// Names of the foreign logicals of an interface: by label where it says one, else the lowest
@@ -192,16 +181,18 @@ impl Engine {
             .collect()
     }
 
-    fn units_of_ours(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
-        let mut units = BTreeSet::new();
-        for logical in self.asked.logicals.iter().filter(|l| l.family() == family) {
-            for place in [self.place_of(logical), logical.home.clone()] {
-                if place.interface == *name {
-                    units.insert(place.unit);
-                }
-            }
-        }
-        units
+    /// Units of an interface that our logicals are on or belong on.
+    pub(super) fn units_of_ours(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        let visitors = self
+            .places
+            .iter()
+            .filter(|((_, of), place)| *of == family && place.interface == *name)
+            .map(|(_, place)| place.unit);
+        self.homed(name)
+            .filter(|logical| logical.family() == family)
+            .map(|logical| logical.home.unit)
+            .chain(visitors)
+            .collect()
     }
 
     /// Whether an interface's link-local IPv6 address counts as a logical: only if the interface is
@@ -218,6 +209,14 @@ impl Engine {
 
     /// Unit 0 of an interface plumbed for IPv6 is its link-local address, as soon as there is one.
     pub(super) fn adopt_link_local(&mut self) {
+        if !self
+            .asked
+            .interfaces
+            .values()
+            .any(|i| i.families.contains(&Family::Inet6))
+        {
+            return;
+        }
         let waiting: Vec<InterfaceName> = self
             .asked
             .logicals
@@ -240,10 +239,11 @@ impl Engine {
                 }
             }
         }
+        self.index.renew_asked(&self.asked);
     }
 
     fn link_local(&self, name: &InterfaceName) -> Option<InterfaceAddress> {
-        let index = self.kernel.link(name)?.index;
+        let index = self.link(name)?.index;
         self.kernel
             .addresses_on(index)
             .map(|address| address.address)

@@ -90,7 +90,7 @@ impl Engine {
                 Ok(Answer::Done)
             }
             Command::SetMtu { interface, mtu } => {
-                let index = self.link(&interface)?.index;
+                let index = self.device(&interface)?.index;
                 if mtu < MIN_MTU {
                     return Err(Refusal::Invalid(format!("mtu below {MIN_MTU}")));
                 }
@@ -98,7 +98,7 @@ impl Engine {
                 Ok(Answer::Done)
             }
             Command::SetMac { interface, mac } => {
-                let index = self.link(&interface)?.index;
+                let index = self.device(&interface)?.index;
                 if !mac.is_unicast() {
                     return Err(Refusal::Invalid(
                         "not a unicast hardware address".to_owned(),
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     fn plumb(&mut self, name: &LogicalName, family: Family, absent: bool) -> Outcome {
-        let link = self.kernel.link(&name.interface).cloned();
+        let link = self.link(&name.interface).cloned();
         if link.is_none() && !absent {
             return Err(Refusal::NoSuchInterface);
         }
@@ -197,7 +197,6 @@ impl Engine {
             return Ok(Answer::Done);
         }
         if self
-            .kernel
             .link(&name.interface)
             .is_some_and(|link| link.kind == LinkKind::Loopback)
         {
@@ -229,7 +228,7 @@ impl Engine {
             }
         }
         let is_gone = !self.asked.interfaces.contains_key(&name.interface);
-        if let Some(link) = self.kernel.link(&name.interface)
+        if let Some(link) = self.link(&name.interface)
             && is_gone
             && link.up
         {
@@ -272,11 +271,11 @@ impl Engine {
             self.failed.contains(name) || self.is_offline(name) || self.is_inactive(name)
         };
         let mut place = home.clone();
-        if self.kernel.link(name).is_some() && self.is_member(name) && takes_none(name) {
+        if self.link(name).is_some() && self.is_member(name) && takes_none(name) {
             let other = self.asked.interfaces.iter().find(|(other, interface)| {
                 interface.group.as_ref() == self.group_of(name)
                     && interface.families.contains(&family)
-                    && self.kernel.link(other).is_some()
+                    && self.link(other).is_some()
                     && !takes_none(other)
             });
             if let Some(other) = other.map(|(other, _)| other.clone()) {
@@ -324,7 +323,7 @@ impl Engine {
         }
         let logical = self.logical(name, family)?.clone();
         let place = self.place_of(&logical);
-        let is_away = place != logical.home && self.kernel.link(&logical.home.interface).is_some();
+        let is_away = place != logical.home && self.link(&logical.home.interface).is_some();
         if flag.contains(Flags::NOFAILOVER) && on && is_away {
             return Err(Refusal::RedirectedTestAddress);
         }
@@ -340,7 +339,7 @@ impl Engine {
 
     fn set_group(&mut self, name: &InterfaceName, group: Option<GroupName>) -> Outcome {
         self.plumbed(name)?;
-        let link = self.kernel.link(name).cloned();
+        let link = self.link(name).cloned();
         if let (Some(group), Some(link)) = (&group, &link) {
             if !Self::is_groupable(link) {
                 return Err(Refusal::NotGroupable);
@@ -394,7 +393,7 @@ impl Engine {
         let others = self.asked.interfaces.iter().filter(|(other, interface)| {
             *other != name
                 && interface.group.as_ref() == Some(&group)
-                && self.kernel.link(other).is_some()
+                && self.link(other).is_some()
                 && !self.is_offline(other)
                 && (group_failed || !self.failed.contains(*other))
         });
@@ -429,7 +428,7 @@ impl Engine {
         let on = [place.interface, home.interface.clone()];
         let links: Vec<u32> = on
             .iter()
-            .filter_map(|name| self.kernel.link(name))
+            .filter_map(|name| self.link(name))
             .map(|link| link.index)
             .collect();
         let removed = |logical: &Logical| logical.home == *home && logical.family() == family;
@@ -448,9 +447,9 @@ impl Engine {
         self.asked.logicals.retain(|logical| !removed(logical));
     }
 
-    /// The link of an interface.
-    fn link(&self, name: &InterfaceName) -> Result<&Link, Refusal> {
-        self.kernel.link(name).ok_or(Refusal::NoSuchInterface)
+    /// The device of an interface.
+    fn device(&self, name: &InterfaceName) -> Result<&Link, Refusal> {
+        self.link(name).ok_or(Refusal::NoSuchInterface)
     }
 
     /// Refuses an interface that is plumbed for no family.
@@ -498,6 +497,7 @@ impl Engine {
                 .find(|(there, address)| there == name && address.address.family() == family);
             if let Some((_, address)) = foreign {
                 self.adopt_address(&name.interface, &address);
+                self.index.renew_asked(&self.asked);
             }
         }
         let Some(home) = self.find(name, family) else {
@@ -523,7 +523,7 @@ impl Engine {
     /// Where the logical called `name` belongs.
     fn find(&self, name: &LogicalName, family: Family) -> Option<LogicalName> {
         let mut logicals = self.asked.logicals.iter().filter(|l| l.family() == family);
-        let is_absent = self.kernel.link(&name.interface).is_none();
+        let is_absent = self.link(&name.interface).is_none();
         logicals
             .find(|logical| {
                 if is_absent {
@@ -551,12 +551,19 @@ impl Engine {
             return Ok(());
         }
         let excepted = except.and_then(|(name, family)| self.find(name, family));
-        for logical in &self.asked.logicals {
-            if logical.address.ip == ip && excepted.as_ref() != Some(&logical.home) {
-                return Err(Refusal::AddressInUse(self.place_of(logical)));
-            }
+        let holder =
+            self.asked.logicals.iter().find(|logical| {
+                logical.address.ip == ip && excepted.as_ref() != Some(&logical.home)
+            });
+        if let Some(logical) = holder {
+            return Err(Refusal::AddressInUse(self.place_of(logical)));
         }
-        let links = self.kernel.links.values();
+        let on = self
+            .kernel
+            .addresses
+            .keys()
+            .filter(|(_, address)| address.ip == ip);
+        let links = on.filter_map(|(index, _)| self.kernel.links.get(index));
         for link in links {
             let foreign = self.foreign_logicals(&link.name);
             let used = foreign.into_iter().find(|(name, address)| {

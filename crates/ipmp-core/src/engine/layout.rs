@@ -71,15 +71,8 @@ impl Engine {
 
     /// The lowest unit of an interface that nothing is on and nothing belongs on.
     pub(super) fn free_unit(&self, interface: &InterfaceName, family: Family) -> u32 {
-        let mut taken: BTreeSet<u32> = self.foreign_units(interface, family);
-        for logical in self.asked.logicals.iter().filter(|l| l.family() == family) {
-            let place = self.place_of(logical);
-            for name in [&place, &logical.home] {
-                if name.interface == *interface {
-                    taken.insert(name.unit);
-                }
-            }
-        }
+        let mut taken = self.foreign_units(interface, family);
+        taken.extend(self.units_of_ours(interface, family));
         (1..=u32::MAX)
             .find(|unit| !taken.contains(unit))
             .unwrap_or(u32::MAX)
@@ -101,7 +94,7 @@ impl Engine {
     }
 
     fn fitness(&self, now: Time, name: &InterfaceName, group: Option<&GroupName>) -> Fitness {
-        let Some(link) = self.kernel.link(name) else {
+        let Some(link) = self.link(name) else {
             return Fitness::Unfit;
         };
         if self.is_offline(name) {
@@ -225,7 +218,7 @@ impl Engine {
             .filter(|logical| self.is_effectively_up(logical))
             .filter_map(|logical| {
                 let place = self.place_of(logical);
-                let link = self.kernel.link(&place.interface)?;
+                let link = self.link(&place.interface)?;
                 Some(Placed {
                     index: link.index,
                     address: logical.address,
@@ -242,7 +235,7 @@ impl Engine {
         let mut members: Vec<Member> = Vec::new();
         let mut fallback: BTreeMap<(GroupName, Family), Vec<usize>> = BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {
-            let (Some(group), Some(link)) = (&interface.group, self.kernel.link(name)) else {
+            let (Some(group), Some(link)) = (&interface.group, self.link(name)) else {
                 continue;
             };
             let may_carry = link.is_running() && !self.is_offline(name);

@@ -53,7 +53,7 @@ impl Engine {
     }
 
     fn interface(&self, name: &InterfaceName) -> Interface {
-        let link = self.kernel.link(name);
+        let link = self.link(name);
         let asked = self.asked.interfaces.get(name).cloned().unwrap_or_default();
         let state = self.state(name, link);
         let inactive = self.is_inactive(name);
@@ -114,7 +114,7 @@ impl Engine {
                 let first = self.asked.interfaces.iter().find(|(member, interface)| {
                     interface.group.as_ref() == Some(group)
                         && interface.families.contains(family)
-                        && self.kernel.link(member).is_some()
+                        && self.link(member).is_some()
                         && !self.failed.contains(*member)
                         && !self.is_offline(member)
                         && !self.is_inactive(member)

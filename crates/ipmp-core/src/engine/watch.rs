@@ -86,16 +86,18 @@ impl Engine {
                 Some(Health::NoTargets) | None => {}
             }
         }
-        let (asked, kernel, watched) = (&self.asked, &self.kernel, &self.watch.watched);
-        self.failed.retain(|name| {
-            watched.contains_key(name)
-                || (asked.interfaces.contains_key(name) && kernel.link(name).is_none())
+        let mut failed = std::mem::take(&mut self.failed);
+        failed.retain(|name| {
+            let is_absent = self.link(name).is_none();
+            self.watch.watched.contains_key(name)
+                || (is_absent && self.asked.interfaces.contains_key(name))
         });
+        self.failed = failed;
     }
 
     /// A repaired interface tells its neighbours again what it kept: they may have forgotten.
     fn announce_all(&mut self, now: Time, name: &InterfaceName) {
-        if let Some(index) = self.kernel.link(name).map(|link| link.index) {
+        if let Some(index) = self.link(name).map(|link| link.index) {
             for logical in &self.asked.logicals {
                 if self.place_of(logical).interface == *name && logical.is_up() {
                     self.announcements.add(now, index, logical.address.ip);
@@ -117,14 +119,14 @@ impl Engine {
         let Some(interface) = self.asked.interfaces.get(name) else {
             return false;
         };
-        let groupable = self.kernel.link(name).is_some_and(Self::is_groupable);
+        let groupable = self.link(name).is_some_and(Self::is_groupable);
         groupable && (interface.group.is_some() || !self.settings.track_only_groups)
     }
 
     fn watched(&mut self, actions: &mut Vec<Action>) -> BTreeMap<InterfaceName, Watched> {
         let mut watched = BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {
-            let Some(link) = self.kernel.link(name).filter(|_| self.is_tracked(name)) else {
+            let Some(link) = self.link(name).filter(|_| self.is_tracked(name)) else {
                 continue;
             };
             let entry = Watched {
@@ -149,10 +151,8 @@ impl Engine {
     /// The address probes of an interface are sent from: in use, not movable, IPv4 rather a
     /// deprecated one, IPv6 rather link-local and rather not deprecated.
     fn test_address(&self, name: &InterfaceName, family: Family) -> Option<InterfaceAddress> {
-        self.asked
-            .logicals
-            .iter()
-            .filter(|logical| logical.home.interface == *name && logical.family() == family)
+        self.homed(name)
+            .filter(|logical| logical.family() == family)
             .filter(|logical| {
                 let unfit = Flags::NOXMIT | Flags::NOLOCAL;
                 self.is_effectively_up(logical)
@@ -265,7 +265,7 @@ impl Engine {
         let mut first: BTreeMap<_, &InterfaceName> = BTreeMap::new();
         let mut duplicates = BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {
-            let mac = self.kernel.link(name).and_then(|link| link.mac);
+            let mac = self.link(name).and_then(|link| link.mac);
             if let (Some(group), Some(mac)) = (&interface.group, mac)
                 && let Some(twin) = first.insert((group, mac), name)
             {
@@ -357,7 +357,6 @@ impl Engine {
         let mut by_subnet: BTreeMap<InterfaceAddress, BTreeSet<&InterfaceName>> = BTreeMap::new();
         for logical in &self.asked.logicals {
             let is_loopback = self
-                .kernel
                 .link(&logical.home.interface)
                 .is_some_and(|link| link.kind == LinkKind::Loopback);
             if logical.is_up() && !logical.address.is_link_local6() && !is_loopback {

@@ -105,18 +105,27 @@ fn is_used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>, id: u32) 
 /// Whether a test address stands before a data address of its subnet, so that it would be taken as
 /// the source of new connections (an IPv4 matter; IPv6 has rules for it).
 fn stands_first(desired: &Desired, there: &Address) -> bool {
+    let promote = (there.index, Sysctl::PromoteSecondaries);
     there.deprecated
         && !there.secondary
         && there.address.family() == crate::Family::Inet
-        && desired.addresses.values().any(|other| {
-            other.index == there.index
-                && !other.deprecated
-                && other.address.subnet() == there.address.subnet()
-        })
         // Without it, an address takes others of its subnet with it when it goes.
         && desired.sysctls.iter().any(|(index, _, sysctl, value)| {
-            (*index, *sysctl, *value) == (there.index, Sysctl::PromoteSecondaries, 1)
+            (*index, *sysctl) == promote && *value == 1
         })
+        && on_link(desired, there.index).any(|other| {
+            !other.deprecated && other.address.subnet() == there.address.subnet()
+        })
+}
+
+/// Addresses that are to be on a link.
+fn on_link(desired: &Desired, index: u32) -> impl Iterator<Item = &NewAddress> {
+    let lowest = InterfaceAddress::new(crate::Family::Inet.unspecified(), 0);
+    desired
+        .addresses
+        .range((index, lowest)..)
+        .take_while(move |((on, _), _)| *on == index)
+        .map(|(_, wanted)| wanted)
 }
 
 fn sysctls(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {

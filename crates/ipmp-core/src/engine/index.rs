@@ -1,0 +1,64 @@
+//! Ways to find things quickly: by name, by address, by home. A host may have thousands of addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Engine;
+use crate::asked::{Asked, Logical};
+use crate::kernel::Link;
+use crate::{InterfaceName, Kernel};
+
+/// Derived from what was asked for and from the kernel's links; renewed whenever either changes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Index {
+    links: BTreeMap<InterfaceName, u32>,
+    addresses: BTreeSet<IpAddr>,
+    homes: BTreeMap<InterfaceName, Vec<usize>>,
+}
+
+impl Index {
+    /// Takes in the kernel's links.
+    pub(super) fn renew_links(&mut self, kernel: &Kernel) {
+        self.links = kernel
+            .links
+            .values()
+            .map(|link| (link.name.clone(), link.index))
+            .collect();
+    }
+
+    /// Takes in what was asked for.
+    pub(super) fn renew_asked(&mut self, asked: &Asked) {
+        self.addresses = asked
+            .logicals
+            .iter()
+            .map(|logical| logical.address.ip)
+            .collect();
+        self.homes.clear();
+        for (i, logical) in asked.logicals.iter().enumerate() {
+            match self.homes.get_mut(&logical.home.interface) {
+                Some(homes) => homes.push(i),
+                None => {
+                    self.homes.insert(logical.home.interface.clone(), vec![i]);
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// The link of an interface, if it is there.
+    pub(super) fn link(&self, name: &InterfaceName) -> Option<&Link> {
+        self.kernel.links.get(self.index.links.get(name)?)
+    }
+
+    /// Whether an address is one of ours.
+    pub(super) fn is_asked(&self, ip: IpAddr) -> bool {
+        self.index.addresses.contains(&ip)
+    }
+
+    /// The logicals that belong to an interface.
+    pub(super) fn homed(&self, name: &InterfaceName) -> impl Iterator<Item = &Logical> {
+        let homes = self.index.homes.get(name).map_or(&[][..], Vec::as_slice);
+        homes.iter().filter_map(|&i| self.asked.logicals.get(i))
+    }
+}
