@@ -69,6 +69,21 @@ pub(super) fn add_address(new: &NewAddress) -> Request {
     }
 }
 
+/// An address that nobody tells to be ours.
+pub(super) fn add_plain_address(index: u32, address: InterfaceAddress) -> Request {
+    let mut message = address_message(index, address);
+    if address.ip.is_ipv6() {
+        let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+        message.attributes.push(flags);
+    }
+    Request {
+        kind: libc::RTM_NEWADDR,
+        flags: NLM_F_CREATE | NLM_F_EXCL,
+        body: bytes_of(&message),
+        forgiven: &[],
+    }
+}
+
 pub(super) fn remove_address(index: u32, address: InterfaceAddress) -> Request {
     Request {
         kind: libc::RTM_DELADDR,

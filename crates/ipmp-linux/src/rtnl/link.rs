@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use ipmp_core::{InterfaceName, MacAddress};
+use ipmp_core::{InterfaceAddress, InterfaceName, MacAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo};
 use nix::libc;
@@ -69,6 +69,17 @@ impl Rtnl {
             forgiven: &[],
         };
         self.execute(&format!("delete link {index}"), &request)
+    }
+
+    /// Adds an address that bears no mark of ours (`IFA_PROTO`), as an administrator would, and that
+    /// no duplicate address detection delays.
+    pub fn add_plain_address(
+        &mut self,
+        index: u32,
+        address: InterfaceAddress,
+    ) -> Result<(), RtnlError> {
+        let what = format!("add {address} to link {index}");
+        self.execute(&what, &encode::add_plain_address(index, address))
     }
 
     /// Sets a link administratively up or down.
