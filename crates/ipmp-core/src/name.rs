@@ -33,7 +33,7 @@ impl std::error::Error for InvalidName {}
 
 /// The name of a network device: 1 to 15 bytes, no blank, no slash, no colon (`dev_valid_name` in
 /// the kernel).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InterfaceName(String);
 
@@ -46,29 +46,15 @@ impl InterfaceName {
         &self.0
     }
 
-    /// The name's letters and its number, for an order in which `ge2` stands before `ge10`.
-    fn split(&self) -> (&str, Option<u64>) {
+    /// The name's letters and its instance number: the order of listings, in which `ge2` stands
+    /// before `ge10`.
+    pub fn instance(&self) -> (&str, Option<u64>, &str) {
         let stem = self.0.trim_end_matches(|c: char| c.is_ascii_digit());
-        (
-            stem,
-            self.0
-                .get(stem.len()..)
-                .and_then(|digits| digits.parse().ok()),
-        )
-    }
-}
-
-impl Ord for InterfaceName {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.split()
-            .cmp(&other.split())
-            .then_with(|| self.0.cmp(&other.0))
-    }
-}
-
-impl PartialOrd for InterfaceName {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+        let number = self
+            .0
+            .get(stem.len()..)
+            .and_then(|digits| digits.parse().ok());
+        (stem, number, &self.0)
     }
 }
 
@@ -264,12 +250,12 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_ordered_by_name_and_instance() {
+    fn listings_are_ordered_by_name_and_instance() {
         let mut names: Vec<InterfaceName> = ["ge10", "lo", "ge2", "eth0", "ge02"]
             .iter()
             .map(|n| n.parse().unwrap())
             .collect();
-        names.sort();
+        names.sort_by(|a, b| a.instance().cmp(&b.instance()));
         let names: Vec<&str> = names.iter().map(InterfaceName::as_str).collect();
         assert_eq!(names, ["eth0", "ge02", "ge2", "ge10", "lo"]);
     }

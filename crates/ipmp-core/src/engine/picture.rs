@@ -24,7 +24,11 @@ impl Engine {
         );
         let mut interfaces: Vec<Interface> =
             names.into_iter().map(|name| self.interface(name)).collect();
-        interfaces.sort_by_key(|interface| !interface.loopback);
+        interfaces.sort_by(|one, other| {
+            (!one.loopback)
+                .cmp(&!other.loopback)
+                .then_with(|| one.name.instance().cmp(&other.name.instance()))
+        });
         let groups = self.group_pictures(&interfaces);
         Snapshot {
             interfaces,
