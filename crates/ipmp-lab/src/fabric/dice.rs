@@ -1,0 +1,32 @@
+//! Chance that comes out the same every time.
+
+/// Steele, Lea and Flood's `SplitMix64`: small, and good enough to lose frames by.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// Dice number `stream` of those that belong to `seed`.
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+        let mut dice = Self(seed ^ stream.wrapping_mul(0xd605_1b2c_7a2f_4c69));
+        dice.next();
+        dice
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True `percent` times in a hundred. Takes no chance where there is none, so that a fault on
+    /// one cable does not change what happens later on.
+    pub(crate) fn roll(&mut self, percent: u8) -> bool {
+        match percent {
+            0 => false,
+            1..100 => self.next() % 100 < u64::from(percent),
+            100.. => true,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What became of a stream of numbered packets.
+
+use std::time::{Duration, Instant};
+
+/// The packets of a stream in the order they were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    packets: Vec<Packet>,
+    end: Option<Instant>,
+}
+
+/// One packet. One that the kernel refused to send counts as sent, and lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packet {
+    sent: Instant,
+    /// When the first of it arrived.
+    arrived: Option<Instant>,
+    /// How often it arrived.
+    copies: u32,
+}
+
+impl Trail {
+    /// Notes that the next packet is being sent; its number.
+    pub(super) fn send(&mut self) -> u64 {
+        self.packets.push(Packet {
+            sent: Instant::now(),
+            arrived: None,
+            copies: 0,
+        });
+        self.packets.len() as u64 - 1
+    }
+
+    /// Notes that packet `number` has arrived, `at` that time.
+    pub(super) fn arrive(&mut self, number: u64, at: Instant) {
+        let packet = usize::try_from(number)
+            .ok()
+            .and_then(|number| self.packets.get_mut(number));
+        if let Some(packet) = packet {
+            packet.arrived.get_or_insert(at);
+            packet.copies += 1;
+        }
+    }
+
+    /// Notes that no more will be sent.
+    pub(super) fn end(&mut self) {
+        self.end = Some(Instant::now());
+    }
+
+    /// Whether no more will be sent.
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_complete(&self) -> bool {
+        self.lost() == 0
+    }
+
+    /// The part of the trail that was sent at or after a moment: what happened since a fault.
+    #[must_use]
+    pub fn since(&self, moment: Instant) -> Self {
+        let packets = self.packets.iter().filter(|packet| packet.sent >= moment);
+        Self {
+            packets: packets.copied().collect(),
+            end: self.end,
+        }
+    }
+
+    /// Packets sent.
+    pub fn sent(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Packets that arrived (an echo: came back).
+    pub fn received(&self) -> usize {
+        let arrived = self
+            .packets
+            .iter()
+            .filter(|packet| packet.arrived.is_some());
+        arrived.count()
+    }
+
+    /// Packets that did not.
+    pub fn lost(&self) -> usize {
+        self.sent() - self.received()
+    }
+
+    /// Packets that arrived again, each time counted.
+    pub fn duplicates(&self) -> u64 {
+        let copies = |packet: &Packet| u64::from(packet.copies.saturating_sub(1));
+        self.packets.iter().map(copies).sum()
+    }
+
+    /// The longest time without service: from the sending of the last packet that arrived before a
+    /// loss to that of the first that arrived after it, or the start or end of the stream. Zero when
+    /// nothing was lost.
+    pub fn longest_outage(&self) -> Duration {
+        let Some(first) = self.packets.first() else {
+            return Duration::ZERO;
+        };
+        let mut longest = Duration::ZERO;
+        let (mut good, mut losing) = (first.sent, false);
+        for packet in &self.packets {
+            if packet.arrived.is_none() {
+                losing = true;
+                continue;
+            }
+            if losing {
+                longest = longest.max(packet.sent - good);
+            }
+            (good, losing) = (packet.sent, false);
+        }
+        match self.end {
+            Some(end) if losing => longest.max(end - good),
+            _ => longest,
+        }
+    }
+
+    /// The longest a packet took to arrive (an echo: to come back), of those that did.
+    pub fn longest_delay(&self) -> Duration {
+        let delay = |packet: &Packet| Some(packet.arrived?.saturating_duration_since(packet.sent));
+        let delays = self.packets.iter().filter_map(delay);
+        delays.max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trail with a packet every 10 ms: `.` arrived, `x` lost, `2` arrived twice.
+    fn trail(pattern: &str) -> (Trail, Instant) {
+        let start = Instant::now();
+        let tick = Duration::from_millis(10);
+        let mut at = start;
+        let mut packets = Vec::new();
+        for c in pattern.chars() {
+            let copies = match c {
+                '.' => 1,
+                '2' => 2,
+                _ => 0,
+            };
+            packets.push(Packet {
+                sent: at,
+                arrived: (copies > 0).then_some(at),
+                copies,
+            });
+            at += tick;
+        }
+        let end = Some(at);
+        (Trail { packets, end }, start)
+    }
+
+    #[test]
+    fn outages_are_measured_by_when_packets_were_sent() {
+        let ms = |pattern| trail(pattern).0.longest_outage().as_millis();
+        assert_eq!(ms(""), 0);
+        assert_eq!(ms("...."), 0);
+        assert_eq!(ms("..x.."), 20);
+        assert_eq!(ms("..x.xxx."), 40);
+        assert_eq!(ms("xx.."), 20);
+        assert_eq!(ms("..xx"), 30);
+    }
+
+    #[test]
+    fn counts_since_a_moment() {
+        let (trail, start) = trail("x2.x2");
+        assert_eq!((trail.sent(), trail.received(), trail.lost()), (5, 3, 2));
+        assert_eq!(trail.duplicates(), 2);
+        let late = trail.since(start + Duration::from_millis(20));
+        assert_eq!((late.sent(), late.lost(), late.duplicates()), (3, 1, 1));
+    }
+}
