@@ -1,0 +1,145 @@
+//! Test beds: host1 with ge0 and ge1, host2 on the same switch, and what tests do with them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ipmp_api::Client;
+use ipmp_core::Snapshot;
+use ipmp_core::snapshot::{Interface, InterfaceState, ProbeState};
+use ipmp_lab::labs::{LAB1, LAB2, Moment, comparable};
+use ipmp_lab::{Host, Lab, Nic, Switch, wait_until};
+use libtest_mimic::Failed;
+
+/// The executable under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ipmp");
+
+/// How long anything may take on a loaded machine beyond what it must take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Two hosts on one switch. host1 has ge0 and ge1, not configured; host2 is 192.168.0.2 and answers
+/// probes, also those to all hosts.
+pub(crate) struct Bed {
+    pub(crate) host1: Host,
+    pub(crate) host2: Host,
+    pub(crate) ge0: Nic,
+    pub(crate) ge1: Nic,
+    pub(crate) switch: Switch,
+    pub(crate) lab: Lab,
+}
+
+impl Bed {
+    /// The hosts, with this `FAILURE_DETECTION_TIME`.
+    pub(crate) fn new(detection_ms: u32) -> Result<Self, Failed> {
+        let lab = Lab::new(Path::new(PROGRAM))?;
+        let switch = lab.switch();
+        let host1 = lab.host("host1")?;
+        let host2 = lab.host("host2")?;
+        let ge0 = host1.nic("ge0", &switch)?;
+        let ge1 = host1.nic("ge1", &switch)?;
+        host2.nic("ge0", &switch)?;
+        host2.configure("ge0", "192.168.0.2/24")?;
+        host2.set_sysctl("net/ipv4/icmp_echo_ignore_broadcasts", "0")?;
+        let bed = Self { host1, host2, ge0, ge1, switch, lab };
+        bed.settings(&format!("FAILURE_DETECTION_TIME={detection_ms}\n"))?;
+        Ok(bed)
+    }
+
+    /// Lab 1 set up, probes answered.
+    pub(crate) fn lab1(detection_ms: u32) -> Result<Self, Failed> {
+        let bed = Self::new(detection_ms)?;
+        for line in LAB1 {
+            bed.types(line)?;
+        }
+        bed.awaits_probes(&["ge0", "ge1"])?;
+        Ok(bed)
+    }
+
+    /// Lab 2 set up, probes answered.
+    pub(crate) fn lab2(detection_ms: u32) -> Result<Self, Failed> {
+        let bed = Self::new(detection_ms)?;
+        for line in LAB2 {
+            bed.types(line)?;
+        }
+        bed.awaits_probes(&["ge0", "ge1"])?;
+        Ok(bed)
+    }
+
+    /// Writes `/etc/default/mpathd`.
+    pub(crate) fn settings(&self, text: &str) -> Result<(), Failed> {
+        Ok(self.host1.write_file("/etc/default/mpathd", text)?)
+    }
+
+    /// Types a command on host1 that must succeed; its standard output.
+    pub(crate) fn types(&self, line: &str) -> Result<String, Failed> {
+        let output = self.host1.run(line)?;
+        if output.success() {
+            return Ok(output.stdout);
+        }
+        Err(format!("{line}: {}: {}", output.status, output.stderr).into())
+    }
+
+    /// Types a command on host1 that must fail with exit status 1 and this one line.
+    pub(crate) fn refuses(&self, line: &str, stderr: &str) -> Result<(), Failed> {
+        let output = self.host1.run(line)?;
+        same(&format!("exit status of {line}"), &output.status.code(), &Some(1))?;
+        same(&format!("standard error of {line}"), output.stderr.as_str(), &format!("{stderr}\n"))
+    }
+
+    /// What the daemon sees.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Failed> {
+        let snapshot = self.host1.enter(|| Client::connect()?.snapshot())?;
+        snapshot.map_err(Failed::from)
+    }
+
+    /// Waits until the daemon sees what `holds` asks for; how long that took.
+    pub(crate) fn awaits(
+        &self,
+        what: &str,
+        holds: impl Fn(&Snapshot) -> bool + Sync,
+    ) -> Result<Duration, Failed> {
+        let waited = self.host1.enter(|| {
+            wait_until(what, PATIENCE, || {
+                let seen = Client::connect().and_then(|mut client| client.snapshot());
+                seen.is_ok_and(|snapshot| holds(&snapshot))
+            })
+        })?;
+        waited.map_err(Failed::from)
+    }
+
+    /// Waits until an interface is in a state.
+    pub(crate) fn awaits_state(&self, nic: &str, state: InterfaceState) -> Result<Duration, Failed> {
+        self.awaits(&format!("{nic} is {state:?}"), |snapshot| {
+            find(snapshot, nic).is_some_and(|interface| interface.state == state)
+        })
+    }
+
+    /// Waits until probes of these NICs are answered.
+    pub(crate) fn awaits_probes(&self, nics: &[&str]) -> Result<Duration, Failed> {
+        self.awaits("probes are answered", |snapshot| {
+            nics.iter().all(|nic| find(snapshot, nic).is_some_and(|i| i.probe == ProbeState::Ok))
+        })
+    }
+
+    /// Checks `ifconfig -a` on host1. `running`: whether a failed NIC still has its link.
+    pub(crate) fn lists(&self, moment: Moment, running: bool) -> Result<(), Failed> {
+        let listing = self.types("ifconfig -a")?;
+        same("ifconfig -a", comparable(&listing).as_str(), &moment.listing(running))
+    }
+}
+
+/// The interface called so.
+pub(crate) fn find<'s>(snapshot: &'s Snapshot, nic: &str) -> Option<&'s Interface> {
+    snapshot.interfaces.iter().find(|interface| interface.name.as_str() == nic)
+}
+
+/// Fails unless both are equal.
+pub(crate) fn same<T: PartialEq<U> + std::fmt::Debug + ?Sized, U: std::fmt::Debug + ?Sized>(
+    what: &str,
+    seen: &T,
+    expected: &U,
+) -> Result<(), Failed> {
+    if seen == expected {
+        return Ok(());
+    }
+    Err(format!("{what}\n  seen:     {seen:?}\n  expected: {expected:?}").into())
+}
