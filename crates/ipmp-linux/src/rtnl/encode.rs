@@ -63,7 +63,8 @@ pub(super) fn add_address(new: &NewAddress) -> Request {
     }
     Request {
         kind: libc::RTM_NEWADDR,
-        flags: NLM_F_CREATE | NLM_F_EXCL,
+        // One that is there gets the lifetimes of this one: that is how it is deprecated or used again.
+        flags: NLM_F_CREATE | NLM_F_REPLACE,
         body: bytes_of(&message),
         forgiven: &[libc::EEXIST],
     }
