@@ -1,0 +1,222 @@
+//! Our routes beside other people's.
+
+use ipmp_core::kernel::{Route, Via};
+use ipmp_core::plan::Operation;
+
+use crate::world::{
+    Test, World, add_address, fails, group, hop, ip, keeps_step, must, net, route, routes_to,
+};
+
+/// `RTPROT_DHCP`: somebody else.
+const SOMEBODY: u8 = 16;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("ours_goes_in_front", ours_goes_in_front),
+    (
+        "replacing_leaves_foreign_routes_alone",
+        replacing_leaves_foreign_routes_alone,
+    ),
+    ("replacing_a_preferred_source", replacing_a_preferred_source),
+    (
+        "removing_hits_only_the_one_meant",
+        removing_hits_only_the_one_meant,
+    ),
+    ("routes_of_ipv6", routes_of_ipv6),
+    (
+        "gateways_on_our_subnet_are_acceptable",
+        gateways_on_our_subnet_are_acceptable,
+    ),
+];
+
+fn foreign(destination: &str, metric: u32, index: u32, gateway: Option<&str>) -> Route {
+    Route {
+        protocol: SOMEBODY,
+        ..route(
+            destination,
+            metric,
+            Via::Link {
+                index,
+                gateway: gateway.map(ip),
+            },
+        )
+    }
+}
+
+/// Two cables, an address on the first, and gateway nexthops 1 and 2 of ours on them.
+fn two_paths(world: &mut World) -> (u32, u32) {
+    let (first, _) = world.cable("ge0", "sw0");
+    let (second, _) = world.cable("ge1", "sw1");
+    must(
+        &mut world.near,
+        [
+            add_address(first, "192.0.2.1/24"),
+            Operation::SetNexthop(hop(1, first, Some("192.0.2.254"))),
+            Operation::SetNexthop(hop(2, second, Some("192.0.2.254"))),
+        ],
+    );
+    (first, second)
+}
+
+fn ours_goes_in_front(mut world: World) {
+    let (first, _) = two_paths(&mut world);
+    let theirs = foreign("0.0.0.0/0", 0, first, Some("192.0.2.9"));
+    let ours = route("0.0.0.0/0", 0, Via::Nexthop(1));
+    must(
+        &mut world.near,
+        [
+            Operation::AddRoute(theirs.clone()),
+            Operation::AddRoute(ours.clone()),
+        ],
+    );
+    assert_eq!(routes_to("0.0.0.0/0"), [ours, theirs]);
+}
+
+fn replacing_leaves_foreign_routes_alone(mut world: World) {
+    let (first, _) = two_paths(&mut world);
+    let theirs = foreign("0.0.0.0/0", 0, first, Some("192.0.2.9"));
+    let [one, two] = [1, 2].map(|id| route("0.0.0.0/0", 0, Via::Nexthop(id)));
+    let mut kernel = world.near.observe().unwrap();
+    // Ours in front of theirs.
+    must(
+        &mut world.near,
+        [
+            Operation::AddRoute(theirs.clone()),
+            Operation::AddRoute(one.clone()),
+            Operation::ReplaceRoute(two.clone()),
+        ],
+    );
+    assert_eq!(routes_to("0.0.0.0/0"), [two.clone(), theirs.clone()]);
+    keeps_step(&mut world.near, &mut kernel);
+    // Theirs in front of ours.
+    must(
+        &mut world.near,
+        [
+            Operation::RemoveRoute(theirs.clone()),
+            Operation::AddRoute(theirs.clone()),
+        ],
+    );
+    assert_eq!(routes_to("0.0.0.0/0"), [theirs.clone(), two]);
+    must(&mut world.near, [Operation::ReplaceRoute(one.clone())]);
+    assert_eq!(routes_to("0.0.0.0/0"), [one, theirs]);
+    keeps_step(&mut world.near, &mut kernel);
+}
+
+fn replacing_a_preferred_source(mut world: World) {
+    two_paths(&mut world);
+    let plain = route("0.0.0.0/0", 0, Via::Nexthop(1));
+    let with_source = Route {
+        source: Some(ip("192.0.2.1")),
+        ..plain.clone()
+    };
+    must(&mut world.near, [Operation::AddRoute(plain.clone())]);
+    must(
+        &mut world.near,
+        [Operation::ReplaceRoute(with_source.clone())],
+    );
+    assert_eq!(routes_to("0.0.0.0/0"), [with_source]);
+    must(&mut world.near, [Operation::ReplaceRoute(plain.clone())]);
+    assert_eq!(routes_to("0.0.0.0/0"), [plain]);
+}
+
+fn removing_hits_only_the_one_meant(mut world: World) {
+    let (first, _) = two_paths(&mut world);
+    let ours = route("0.0.0.0/0", 0, Via::Nexthop(1));
+    let other_hop = route("0.0.0.0/0", 0, Via::Nexthop(2));
+    let other_metric = route("0.0.0.0/0", 7, Via::Nexthop(1));
+    let theirs = Route {
+        protocol: SOMEBODY,
+        ..ours.clone()
+    };
+    let plain = foreign("0.0.0.0/0", 0, first, Some("192.0.2.254"));
+    let others = [other_hop, theirs, plain, other_metric];
+    for route in &others {
+        must(&mut world.near, [Operation::AddRoute(route.clone())]);
+    }
+    let before = routes_to("0.0.0.0/0");
+    must(
+        &mut world.near,
+        [
+            Operation::AddRoute(ours.clone()),
+            Operation::RemoveRoute(ours.clone()),
+            // Not there any more, and nothing else goes in its place.
+            Operation::RemoveRoute(ours),
+        ],
+    );
+    assert_eq!(routes_to("0.0.0.0/0"), before);
+    assert_eq!(before.len(), others.len());
+}
+
+fn routes_of_ipv6(mut world: World) {
+    let (first, _) = world.cable("ge0", "sw0");
+    let (second, _) = world.cable("ge1", "sw1");
+    let six = |id, index| {
+        let mut nexthop = hop(id, index, Some("fe80::9"));
+        if let ipmp_core::kernel::Hop::Link { family, .. } = &mut nexthop.hop {
+            *family = ipmp_core::Family::Inet6;
+        }
+        Operation::SetNexthop(nexthop)
+    };
+    let theirs = foreign("::/0", 1024, first, Some("fe80::9"));
+    let [one, two, both] = [1, 2, 10].map(|id| route("::/0", 1024, Via::Nexthop(id)));
+    let mut kernel = world.near.observe().unwrap();
+    must(
+        &mut world.near,
+        [
+            six(1, first),
+            six(2, second),
+            Operation::SetNexthop(group(10, &[1, 2])),
+            Operation::AddRoute(theirs.clone()),
+            Operation::AddRoute(one),
+            Operation::ReplaceRoute(two),
+            Operation::ReplaceRoute(both.clone()),
+        ],
+    );
+    keeps_step(&mut world.near, &mut kernel);
+    assert_eq!(routes_to("::/0"), [theirs.clone(), both.clone()]);
+    must(&mut world.near, [Operation::RemoveRoute(both)]);
+    keeps_step(&mut world.near, &mut kernel);
+    assert_eq!(routes_to("::/0"), [theirs]);
+}
+
+fn gateways_on_our_subnet_are_acceptable(mut world: World) {
+    let (first, _) = world.cable("ge0", "sw0");
+    let (second, _) = world.cable("ge1", "sw1");
+    // Our on-link route is the only one to that subnet; another's default route goes through a
+    // gateway there, on either link.
+    must(
+        &mut world.near,
+        [
+            add_address(first, "192.0.2.1/32"),
+            Operation::SetNexthop(hop(1, first, None)),
+            Operation::SetNexthop(hop(2, second, None)),
+            Operation::SetNexthop(group(10, &[1, 2])),
+            Operation::AddRoute(route("192.0.2.0/24", 0, Via::Nexthop(10))),
+        ],
+    );
+    must(
+        &mut world.near,
+        [
+            Operation::AddRoute(foreign("0.0.0.0/0", 1, first, Some("192.0.2.254"))),
+            Operation::AddRoute(foreign("0.0.0.0/0", 2, second, Some("192.0.2.254"))),
+        ],
+    );
+    let error = fails(
+        &mut world.near,
+        Operation::AddRoute(foreign("0.0.0.0/0", 3, first, Some("198.51.100.1"))),
+    );
+    assert_eq!(error.text, "Nexthop has invalid gateway");
+    // A group of gateways is for routes that go further; the kernel takes that scope too.
+    must(
+        &mut world.near,
+        [
+            Operation::SetNexthop(hop(3, first, Some("192.0.2.254"))),
+            Operation::SetNexthop(hop(4, second, Some("192.0.2.254"))),
+            Operation::SetNexthop(group(11, &[3, 4])),
+            Operation::AddRoute(route("203.0.113.0/24", 0, Via::Nexthop(11))),
+        ],
+    );
+    assert_eq!(
+        routes_to("203.0.113.0/24")[0].destination,
+        net("203.0.113.0/24")
+    );
+}

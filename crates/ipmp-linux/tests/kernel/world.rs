@@ -1,0 +1,204 @@
+//! The little world each test has: this thread's namespace, another one, and cables between them.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use ipmp_core::kernel::{Change, Hop, Kernel, Nexthop, PROTOCOL, Route, Via};
+use ipmp_core::plan::{NewAddress, Operation, OperationError, Plan};
+use ipmp_core::{Family, InterfaceAddress, InterfaceName};
+use ipmp_linux::netns::NetNs;
+use ipmp_linux::rtnl::Rtnl;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+
+/// How long something may take that takes milliseconds when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A test: its name and what it does.
+pub(crate) type Test = (&'static str, fn(World));
+
+/// Two namespaces. The calling thread is in the near one.
+pub(crate) struct World {
+    /// Here.
+    pub(crate) near: Rtnl,
+    /// There; its sysctls are not to be asked for from here.
+    pub(crate) far: Rtnl,
+    /// The other namespace.
+    pub(crate) far_namespace: NetNs,
+}
+
+impl World {
+    /// Takes the calling thread to a new namespace and makes another.
+    pub(crate) fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let far_namespace = NetNs::create().unwrap();
+        let open = || Rtnl::open().map_err(std::io::Error::other);
+        Self {
+            near: open().unwrap(),
+            far: far_namespace.run(open).unwrap(),
+            far_namespace,
+        }
+    }
+
+    /// Lays a cable: link `near` here, `far` there, both up. Gives their indices.
+    pub(crate) fn cable(&mut self, near: &str, far: &str) -> (u32, u32) {
+        let here = NetNs::current().unwrap();
+        self.near
+            .create_veth(
+                &name(near),
+                here.as_fd(),
+                None,
+                &name(far),
+                self.far_namespace.as_fd(),
+            )
+            .unwrap();
+        let ends = (
+            self.near.link_index(&name(near)).unwrap().unwrap(),
+            self.far.link_index(&name(far)).unwrap().unwrap(),
+        );
+        self.near.set_link_up(ends.0, true).unwrap();
+        self.far.set_link_up(ends.1, true).unwrap();
+        until(
+            &mut self.near,
+            |change| matches!(change, Change::Link(link) if link.index == ends.0 && link.is_running()),
+        );
+        ends
+    }
+
+    /// Gives the far link an address with its kernel-made route.
+    pub(crate) fn far_address(&mut self, index: u32, text: &str) {
+        must(&mut self.far, [add_address(index, text)]);
+    }
+}
+
+/// Carries out operations all of which succeed.
+pub(crate) fn must(rtnl: &mut Rtnl, operations: impl IntoIterator<Item = Operation>) {
+    let plan = Plan {
+        operations: operations.into_iter().collect(),
+    };
+    for (operation, result) in plan.operations.iter().zip(rtnl.apply(&plan)) {
+        assert_eq!(result, Ok(()), "{operation}");
+    }
+}
+
+/// Carries out one operation that fails.
+pub(crate) fn fails(rtnl: &mut Rtnl, operation: Operation) -> OperationError {
+    let plan = Plan {
+        operations: vec![operation],
+    };
+    rtnl.apply(&plan).remove(0).unwrap_err()
+}
+
+/// Waits for a change and gives all that came until then, it included.
+pub(crate) fn until(rtnl: &mut Rtnl, wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
+    let start = Instant::now();
+    let mut seen = Vec::new();
+    while start.elapsed() < PATIENCE {
+        seen.extend(rtnl.changes().unwrap());
+        if seen.iter().any(&wanted) {
+            return seen;
+        }
+        wait_readable(&rtnl, PATIENCE);
+    }
+    panic!("not among {seen:#?}");
+}
+
+/// Waits until there is something to read; not longer than `within`.
+pub(crate) fn wait_readable(fd: &impl AsFd, within: Duration) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::try_from(within).unwrap()).unwrap() > 0
+}
+
+/// Follows the changes until `kernel` is what a fresh look shows, as it must soon be.
+pub(crate) fn keeps_step(rtnl: &mut Rtnl, kernel: &mut Kernel) {
+    let mut other = Rtnl::open().unwrap();
+    let start = Instant::now();
+    loop {
+        match rtnl.changes() {
+            Ok(changes) => changes.into_iter().for_each(|change| kernel.apply(change)),
+            Err(overrun) => panic!("{overrun}"),
+        }
+        let real = sorted(other.observe().unwrap());
+        if sorted(kernel.clone()) == real {
+            return;
+        }
+        if start.elapsed() > PATIENCE {
+            assert_eq!(sorted(kernel.clone()), real);
+        }
+        wait_readable(rtnl, Duration::from_millis(50));
+    }
+}
+
+/// What the kernel holds, in an order of its own.
+pub(crate) fn sorted(mut kernel: Kernel) -> Kernel {
+    kernel.routes.sort();
+    kernel
+}
+
+/// The routes to `destination`, in the kernel's order.
+pub(crate) fn routes_to(destination: &str) -> Vec<Route> {
+    let destination = net(destination);
+    let mut routes = Rtnl::open().unwrap().observe().unwrap().routes;
+    routes.retain(|route| route.destination == destination);
+    routes
+}
+
+pub(crate) fn name(text: &str) -> InterfaceName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// `192.0.2.1/24` as an address, `192.0.2.0/24` as a destination.
+pub(crate) fn net(text: &str) -> InterfaceAddress {
+    let (ip, prefix) = text.split_once('/').unwrap();
+    InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap())
+}
+
+pub(crate) fn new_address(index: u32, text: &str) -> NewAddress {
+    NewAddress {
+        index,
+        address: net(text),
+        broadcast: None,
+        label: None,
+        deprecated: false,
+        no_prefix_route: false,
+    }
+}
+
+pub(crate) fn add_address(index: u32, text: &str) -> Operation {
+    Operation::AddAddress(new_address(index, text))
+}
+
+pub(crate) fn hop(id: u32, index: u32, gateway: Option<&str>) -> Nexthop {
+    Nexthop {
+        id,
+        protocol: PROTOCOL,
+        hop: Hop::Link {
+            family: Family::Inet,
+            index,
+            gateway: gateway.map(ip),
+        },
+    }
+}
+
+pub(crate) fn group(id: u32, members: &[u32]) -> Nexthop {
+    Nexthop {
+        id,
+        protocol: PROTOCOL,
+        hop: Hop::Group(members.to_vec()),
+    }
+}
+
+pub(crate) fn route(destination: &str, metric: u32, via: Via) -> Route {
+    Route {
+        destination: net(destination),
+        metric,
+        protocol: PROTOCOL,
+        via,
+        source: None,
+    }
+}
