@@ -1,1 +1,49 @@
-//! in.mpathd: configuration, one driver loop, control server, saved state.
+//! in.mpathd, the daemon: it watches the interfaces of one network namespace and keeps their
+//! addresses where they work.
+//!
+//! All thinking is in `ipmp-core`; here is what connects it to the world.
+//!
+//! ```text
+//! options, config ----+
+//! saved state --------+--> launch --> driver <--> core::Engine
+//!                                     | ^
+//!        control (clients) -----------+ +---------- netlink, probe sockets, signals, deadlines
+//! ```
+//!
+//! | there is | room | owned by |
+//! |---|---|---|
+//! | one thread, one loop | [`driver`] | |
+//! | one engine, one netlink socket | [`driver`] | the loop |
+//! | one probe socket for each interface, family and test address that probes | [`probes`] | the loop |
+//! | one task for each client, a bounded number | [`control`] | the control server |
+//! | one lock on the pid file | [`instance`] | the process, until it ends |
+
+mod carrier;
+mod config;
+mod control;
+mod driver;
+mod dump;
+mod instance;
+mod launch;
+mod log;
+mod options;
+mod probes;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use options::Options;
+
+/// The daemon's name, as it stands in the log.
+const NAME: &str = "in.mpathd";
+
+/// Runs in.mpathd with these arguments, its name not among them.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Options::parse(args) {
+        Ok(options) => launch::run(&options),
+        Err(error) => {
+            launch::complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

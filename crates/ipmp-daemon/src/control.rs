@@ -1,0 +1,248 @@
+//! The control server: what clients ask goes to the loop, what it answers goes back.
+//!
+//! Each client has a task. It reads one request, hands it to the loop, writes the reply, and only
+//! then reads the next, so that a client has one request in the house at a time and what it sends
+//! beyond waits in its socket. Whatever a client does or leaves undone, the loop is never held up:
+//! messages are bounded ([`MAX_REQUEST`], [`MAX_REPLY`]), whoever is slow is dropped after
+//! [`PATIENCE`], and there are at most [`ANYBODY`] clients, with [`ROOT`] places more for root,
+//! whom a crowd must not lock out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipmp_api::interface::{self, Description, DescriptionOf, Execute, Executed, Info, Pong};
+use ipmp_api::interface::{Refused, Seen};
+use ipmp_api::wire::{self, Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
+use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// Clients at a time.
+const ANYBODY: usize = 64;
+
+/// Clients at a time that only root may be, beyond the others.
+const ROOT: usize = 16;
+
+/// How long the rest of a request may take, once it has begun, and the taking of a reply.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client may keep its place without asking anything.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long a full process waits before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Requests that wait for the loop, of all clients.
+const QUEUE: usize = ANYBODY + ROOT;
+
+/// What a client asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Change something.
+    Execute(Command, oneshot::Sender<Result<Answer, Refusal>>),
+    /// Show everything.
+    Snapshot(oneshot::Sender<Snapshot>),
+}
+
+/// Serves clients from now on; their requests come out of the channel. To be called inside the
+/// runtime.
+pub(crate) fn serve(listener: UnixListener) -> mpsc::Receiver<Request> {
+    let (requests, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(accept(listener, requests));
+    receiver
+}
+
+async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
+    let anybody = Arc::new(Semaphore::new(ANYBODY));
+    let root = Arc::new(Semaphore::new(ROOT));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely.
+                tracing::warn!("cannot accept a client: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(peer) = stream.peer_cred() else {
+            continue;
+        };
+        let is_root = peer.uid() == 0;
+        let place = anybody.clone().try_acquire_owned().or_else(|full| {
+            if is_root {
+                root.clone().try_acquire_owned()
+            } else {
+                Err(full)
+            }
+        });
+        let Ok(place) = place else {
+            tokio::spawn(async move { drop(turn_away(stream).await) });
+            continue;
+        };
+        let client = Client {
+            stream,
+            decoder: Decoder::new(MAX_REQUEST),
+            uid: peer.uid(),
+            pid: peer.pid(),
+            requests: requests.clone(),
+        };
+        tokio::spawn(async move {
+            client.serve().await;
+            drop(place);
+        });
+    }
+}
+
+/// Says that the house is full. The reply fits into the socket, so that nobody is waited for.
+async fn turn_away(mut stream: UnixStream) -> std::io::Result<()> {
+    if let Ok(bytes) = Reply::error(interface::BUSY, &()).and_then(|r| wire::encode(&r, MAX_REPLY))
+    {
+        timeout(PATIENCE, stream.write_all(&bytes)).await??;
+    }
+    Ok(())
+}
+
+struct Client {
+    stream: UnixStream,
+    decoder: Decoder,
+    /// In the daemon's own user namespace, where only its own root is 0.
+    uid: u32,
+    pid: Option<i32>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The client is gone, or has to go.
+struct Over;
+
+impl Client {
+    async fn serve(mut self) {
+        while let Ok(call) = self.read().await {
+            let oneway = call.oneway;
+            let Some(reply) = self.reply(call).await else {
+                return;
+            };
+            if !oneway && self.write(&reply).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Call, Over> {
+        let mut chunk = vec![0; 4096];
+        let mut begun = false;
+        let mut deadline = tokio::time::Instant::now() + IDLE;
+        loop {
+            match self.decoder.message() {
+                Ok(Some(call)) => return Ok(call),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::info!("client {:?} of user {}: {error}", self.pid, self.uid);
+                    return Err(Over);
+                }
+            }
+            let count = tokio::time::timeout_at(deadline, self.stream.read(&mut chunk))
+                .await
+                .map_err(|_| Over)?
+                .map_err(|_| Over)?;
+            if count == 0 {
+                return Err(Over);
+            }
+            self.decoder.feed(chunk.get(..count).unwrap_or_default());
+            if !begun {
+                begun = true;
+                deadline = tokio::time::Instant::now() + PATIENCE;
+            }
+        }
+    }
+
+    async fn write(&mut self, reply: &Reply) -> Result<(), Over> {
+        let bytes = match wire::encode(reply, MAX_REPLY) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!("cannot answer client {:?}: {error}", self.pid);
+                return Err(Over);
+            }
+        };
+        match timeout(PATIENCE, self.stream.write_all(&bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Over),
+        }
+    }
+
+    /// The reply to a call; `None` when the daemon ends.
+    async fn reply(&self, call: Call) -> Option<Reply> {
+        let reply = match call.method.as_str() {
+            interface::PING => Reply::result(&Pong {
+                version: env!("CARGO_PKG_VERSION").into(),
+                pid: std::process::id(),
+            }),
+            interface::SNAPSHOT => {
+                let (sender, snapshot) = oneshot::channel();
+                self.requests.send(Request::Snapshot(sender)).await.ok()?;
+                Reply::result(&Seen {
+                    snapshot: snapshot.await.ok()?,
+                })
+            }
+            interface::EXECUTE if self.uid != 0 => {
+                let pid = self.pid.unwrap_or_default();
+                tracing::error!("command from unprivileged user {}, process {pid}", self.uid);
+                Reply::error(interface::PERMISSION_DENIED, &())
+            }
+            interface::EXECUTE => match parameters::<Execute>(call) {
+                Err(reply) => reply,
+                Ok(execute) => {
+                    let (sender, answer) = oneshot::channel();
+                    let request = Request::Execute(execute.command, sender);
+                    self.requests.send(request).await.ok()?;
+                    match answer.await.ok()? {
+                        Ok(answer) => Reply::result(&Executed { answer }),
+                        Err(refusal) => Reply::error(interface::REFUSED, &refused(refusal)),
+                    }
+                }
+            },
+            interface::GET_INFO => Reply::result(&Info::of_this_version()),
+            interface::GET_DESCRIPTION => match parameters::<DescriptionOf>(call) {
+                Err(reply) => reply,
+                Ok(of) => describe(&of.interface),
+            },
+            other => Reply::error(interface::METHOD_NOT_FOUND, &json!({ "method": other })),
+        };
+        reply.ok()
+    }
+}
+
+fn refused(refusal: Refusal) -> impl Serialize {
+    Refused {
+        reason: refusal.to_string(),
+        refusal,
+    }
+}
+
+fn describe(name: &str) -> Result<Reply, FrameError> {
+    let description = match name {
+        interface::NAME => interface::DESCRIPTION,
+        interface::SERVICE => interface::SERVICE_DESCRIPTION,
+        _ => {
+            let what = json!({ "interface": name });
+            return Reply::error(interface::INTERFACE_NOT_FOUND, &what);
+        }
+    };
+    Reply::result(&Description {
+        description: description.to_owned(),
+    })
+}
+
+fn parameters<T: for<'de> Deserialize<'de>>(call: Call) -> Result<T, Result<Reply, FrameError>> {
+    serde_json::from_value(call.parameters.into()).map_err(|error| {
+        let what = json!({ "parameter": error.to_string() });
+        Reply::error(interface::INVALID_PARAMETER, &what)
+    })
+}
+
+#[cfg(test)]
+mod tests;

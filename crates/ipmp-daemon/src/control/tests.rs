@@ -1,0 +1,187 @@
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream as Stream;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use ipmp_api::{CallError, Client};
+use nix::unistd::geteuid;
+
+use super::*;
+
+/// A server whose loop says Done to everything, except `Online`, which it refuses.
+fn server() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut requests = serve(UnixListener::from_std(listener).unwrap());
+            while let Some(request) = requests.recv().await {
+                match request {
+                    Request::Snapshot(client) => drop(client.send(Snapshot::default())),
+                    Request::Execute(Command::Online { .. }, client) => {
+                        drop(client.send(Err(Refusal::NotOffline)));
+                    }
+                    Request::Execute(_, client) => drop(client.send(Ok(Answer::Done))),
+                }
+            }
+        });
+    });
+    (directory, path)
+}
+
+fn raw(path: &Path, bytes: &[u8]) -> String {
+    let mut stream = Stream::connect(path).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // The server may have hung up on us before it was all sent.
+    let _ = stream.write_all(bytes);
+    stream.shutdown(std::net::Shutdown::Write).ok();
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    String::from_utf8(reply).unwrap()
+}
+
+#[test]
+fn clients_are_answered() {
+    let (_directory, path) = server();
+    let mut client = Client::connect_to(&path).unwrap();
+    assert_eq!(client.ping().unwrap().pid, std::process::id());
+    assert_eq!(client.snapshot().unwrap(), Snapshot::default());
+    let offline = Command::Offline {
+        interface: "ge0".parse().unwrap(),
+    };
+    let online = Command::Online {
+        interface: "ge0".parse().unwrap(),
+    };
+    if geteuid().is_root() {
+        assert_eq!(client.execute(&offline).unwrap(), Ok(Answer::Done));
+        assert_eq!(client.execute(&online).unwrap(), Err(Refusal::NotOffline));
+    } else {
+        let denied = client.execute(&offline);
+        assert!(
+            matches!(denied, Err(CallError::PermissionDenied)),
+            "{denied:?}"
+        );
+    }
+}
+
+#[test]
+fn varlink_clients_find_their_way() {
+    let (_directory, path) = server();
+    let info = raw(&path, b"{\"method\":\"org.varlink.service.GetInfo\"}\0");
+    assert!(
+        info.contains("\"interfaces\":[\"org.varlink.service\",\"org.ipmp\"]"),
+        "{info}"
+    );
+    let describe = |name: &str| {
+        let call = json!({
+            "method": "org.varlink.service.GetInterfaceDescription",
+            "parameters": {"interface": name},
+        });
+        raw(&path, format!("{call}\0").as_bytes())
+    };
+    assert!(describe("org.ipmp").contains("method Execute(command: object)"));
+    assert!(describe("org.varlink.service").contains("method GetInfo()"));
+    assert_eq!(
+        describe("org.other"),
+        "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.other\"}}\0"
+    );
+    assert_eq!(
+        raw(&path, b"{\"method\":\"org.ipmp.Other\"}\0"),
+        "{\"error\":\"org.varlink.service.MethodNotFound\",\"parameters\":{\"method\":\"org.ipmp.Other\"}}\0"
+    );
+    let missing = raw(
+        &path,
+        b"{\"method\":\"org.varlink.service.GetInterfaceDescription\"}\0",
+    );
+    assert!(
+        missing.contains("org.varlink.service.InvalidParameter"),
+        "{missing}"
+    );
+    assert_eq!(
+        raw(&path, b"{\"method\":\"org.ipmp.Ping\",\"oneway\":true}\0"),
+        ""
+    );
+}
+
+#[test]
+fn requests_of_one_client_are_answered_in_order() {
+    let (_directory, path) = server();
+    let replies = raw(
+        &path,
+        b"{\"method\":\"org.ipmp.Snapshot\"}\0{\"method\":\"a.B\"}\0{\"method\":\"org.ipmp.Ping\"}\0",
+    );
+    let replies: Vec<&str> = replies.split_terminator('\0').collect();
+    assert_eq!(replies.len(), 3);
+    assert!(replies[0].contains("snapshot") && replies[1].contains("a.B"));
+    assert!(replies[2].contains("pid"));
+}
+
+#[test]
+fn hostile_clients_are_dropped_and_others_served() {
+    let (_directory, path) = server();
+    assert_eq!(
+        raw(&path, b"nonsense\0{\"method\":\"org.ipmp.Ping\"}\0"),
+        ""
+    );
+    assert_eq!(raw(&path, &vec![b' '; MAX_REQUEST + 10]), "");
+    assert_eq!(raw(&path, b"\0"), "");
+    assert_eq!(raw(&path, b"{\"method\":"), "");
+    Client::connect_to(&path).unwrap().ping().unwrap();
+}
+
+#[test]
+fn a_crowd_is_turned_away_but_not_root() {
+    let (_directory, path) = server();
+    let connect = || {
+        let mut client = Client::connect_to(&path).unwrap();
+        client.ping().map(|_| client)
+    };
+    let all = if geteuid().is_root() {
+        ANYBODY + ROOT
+    } else {
+        ANYBODY
+    };
+    let mut crowd: Vec<Client> = (0..all).map(|_| connect().unwrap()).collect();
+    let busy = connect();
+    assert!(
+        matches!(&busy, Err(CallError::Unexpected(name)) if name == interface::BUSY)
+            || matches!(&busy, Err(CallError::Closed)),
+        "{busy:?}"
+    );
+    for client in &mut crowd {
+        client.ping().unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_dropped() {
+    let (_directory, path) = server();
+    let mut stream = Stream::connect(&path).unwrap();
+    stream.set_write_timeout(Some(PATIENCE * 3)).unwrap();
+    let call = b"{\"method\":\"org.varlink.service.GetInterfaceDescription\",\
+                 \"parameters\":{\"interface\":\"org.ipmp\"}}\0";
+    // Sooner or later the replies that nobody reads fill the socket, then the requests do, and then
+    // the server hangs up.
+    let broken = loop {
+        if let Err(error) = stream.write_all(call) {
+            break error;
+        }
+    };
+    let kind = broken.kind();
+    assert!(
+        matches!(
+            kind,
+            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset
+        ),
+        "{broken}"
+    );
+    Client::connect_to(&path).unwrap().ping().unwrap();
+}

@@ -1,0 +1,403 @@
+//! The loop: wait for the kernel, a reply, a client, a signal or a deadline; feed the engine; carry
+//! out what it wants; feed the results back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use ipmp_api::{RunDirectory, saved};
+use ipmp_core::asked::Saved;
+use ipmp_core::kernel::Change;
+use ipmp_core::plan::Plan;
+use ipmp_core::{Action, Answer, Engine, Event, Refusal, Settings, Time};
+use ipmp_linux::announce::announce;
+use ipmp_linux::monotonic_now;
+use ipmp_linux::rtnl::{Rtnl, RtnlError};
+use sd_notify::NotifyState;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::carrier::Looks;
+use crate::control::{self, Request};
+use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
+use crate::options::{CONFIG, Options};
+use crate::probes::Probes;
+use crate::{config, dump};
+
+/// How long after the kernel could not be read, or the state not be saved, it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The engine and its hands.
+pub(crate) struct Driver {
+    options: Options,
+    run: RunDirectory,
+    engine: Engine,
+    rtnl: AsyncFd<Rtnl>,
+    probes: Probes,
+    looks: Looks,
+    /// Clients that wait for what came of their command.
+    waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
+    next_id: u64,
+    /// State that could not be saved yet.
+    unsaved: Option<Box<Saved>>,
+    /// When to try again what failed.
+    again_at: Option<Time>,
+    must_observe: bool,
+}
+
+impl Driver {
+    /// Reads the kernel and lets the engine decide for the first time. To be called inside the
+    /// runtime.
+    pub(crate) fn new(
+        options: Options,
+        run: RunDirectory,
+        settings: Settings,
+        saved: Option<Saved>,
+    ) -> Result<Self, RtnlError> {
+        let mut rtnl = Rtnl::open()?;
+        let kernel = rtnl.observe()?;
+        let now = monotonic_now();
+        let mut driver = Self {
+            options,
+            run,
+            engine: Engine::new(settings, saved, seed(now)),
+            rtnl: watched(rtnl)?,
+            probes: Probes::new()?,
+            looks: Looks::new(now),
+            waiting: BTreeMap::new(),
+            next_id: 0,
+            unsaved: None,
+            again_at: None,
+            must_observe: false,
+        };
+        driver.feed(Event::Kernel(Change::Resync(kernel)));
+        Ok(driver)
+    }
+
+    /// Whether there is an interface to be watched.
+    pub(crate) fn has_work(&self) -> bool {
+        let snapshot = self.engine.snapshot();
+        snapshot
+            .interfaces
+            .iter()
+            .any(|interface| interface.tracked)
+    }
+
+    /// Runs until a signal ends it.
+    pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) {
+        let mut requests = control::serve(listener);
+        loop {
+            let now = monotonic_now();
+            let wake = self.next_deadline().since(now);
+            select! {
+                ready = self.rtnl.readable_mut() => {
+                    if let Ok(mut guard) = ready {
+                        guard.clear_ready();
+                    }
+                    self.listen();
+                }
+                _ = self.probes.readable() => self.hear(),
+                request = requests.recv() => self.serve(request, &mut requests),
+                signal = signals.next() => match signal {
+                    Told::Hangup => self.reload(),
+                    Told::Dump => self.dump(),
+                    Told::End => break,
+                    Told::Nothing => {}
+                },
+                () = sleep(wake) => {}
+            }
+            self.on_time();
+        }
+        // What stays untaken is not asked for again by anybody else.
+        self.retry_save();
+    }
+
+    fn next_deadline(&self) -> Time {
+        [self.engine.next_deadline(), self.again_at]
+            .into_iter()
+            .flatten()
+            .fold(self.looks.next(), Time::min)
+    }
+
+    /// Does what is due.
+    fn on_time(&mut self) {
+        let now = monotonic_now();
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.retry_save();
+            self.looks_due(self.must_observe);
+        }
+        let due = self.looks.is_due(now);
+        self.looks_due(due);
+        if self.engine.next_deadline().is_some_and(|at| at <= now) {
+            tracing::debug!(target: TIMER, "deadline reached");
+            // Replies that are there already were in time, however late we look: they go first.
+            self.hear();
+            self.feed(Event::Tick);
+        }
+    }
+
+    fn looks_due(&mut self, due: bool) {
+        if due {
+            tracing::debug!(target: TIMER, "reading everything");
+            self.probes.tidy(monotonic_now());
+            let mut events = VecDeque::new();
+            self.observe(&mut events);
+            self.feed_all(events);
+        }
+    }
+
+    /// Takes what the kernel told.
+    fn listen(&mut self) {
+        let mut events = VecDeque::new();
+        self.changes(&mut events);
+        self.feed_all(events);
+    }
+
+    /// Takes replies to probes.
+    fn hear(&mut self) {
+        let replies = self.probes.replies();
+        self.feed_all(replies.into_iter().map(Event::Reply).collect());
+    }
+
+    /// Takes a request, and with it the ones that wait behind it: a client that has many changes is
+    /// not to wait for a round of the loop with each.
+    fn serve(&mut self, first: Option<Request>, requests: &mut mpsc::Receiver<Request>) {
+        let mut next = first;
+        while let Some(request) = next {
+            match request {
+                Request::Snapshot(client) => drop(client.send(self.engine.snapshot())),
+                Request::Execute(command, client) => {
+                    let id = self.next_id;
+                    self.next_id = self.next_id.wrapping_add(1);
+                    self.waiting.insert(id, client);
+                    self.feed(Event::Command { id, command });
+                }
+            }
+            next = requests.try_recv().ok();
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        self.feed_all(VecDeque::from([event]));
+    }
+
+    /// Feeds the engine with these events and with what comes of them.
+    fn feed_all(&mut self, mut events: VecDeque<Event>) {
+        while let Some(event) = events.pop_front() {
+            for action in self.engine.handle(monotonic_now(), event) {
+                self.carry_out(action, &mut events);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, events: &mut VecDeque<Event>) {
+        match action {
+            Action::Apply(plan) => self.apply(&plan, events),
+            Action::Probe(probe) => self.probes.send(&probe),
+            Action::Announce(announcement) => {
+                tracing::debug!(
+                    target: FAILOVER,
+                    "announcing {:?} on {}", announcement.addresses, announcement.interface
+                );
+                for error in announce(&announcement) {
+                    tracing::debug!(target: FAILOVER, "{error}");
+                }
+            }
+            Action::Log(message) => log::say(&message),
+            Action::Save(saved) => {
+                self.unsaved = Some(saved);
+                self.retry_save();
+            }
+            Action::Answer { id, answer } => {
+                // A client that did not wait has its change all the same.
+                if let Some(client) = self.waiting.remove(&id) {
+                    drop(client.send(answer));
+                }
+            }
+            Action::Observe => self.observe(events),
+        }
+    }
+
+    /// Carries out a plan. What the kernel told of it goes to the engine before the results.
+    fn apply(&mut self, plan: &Plan, events: &mut VecDeque<Event>) {
+        let results = self.rtnl.get_mut().apply(plan);
+        for (operation, result) in plan.operations.iter().zip(&results) {
+            match result {
+                Ok(()) => tracing::debug!(target: FAILOVER, "{operation}"),
+                Err(error) => tracing::debug!(target: FAILOVER, "{operation}: {error}"),
+            }
+        }
+        self.changes(events);
+        events.push_back(Event::Applied(results));
+    }
+
+    fn changes(&mut self, events: &mut VecDeque<Event>) {
+        match self.rtnl.get_mut().changes() {
+            Ok(changes) => {
+                for change in changes {
+                    self.note(&change);
+                    events.push_back(Event::Kernel(change));
+                }
+            }
+            Err(overrun) => {
+                tracing::debug!(target: BAD_PACKET, "{overrun}");
+                self.observe(events);
+            }
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        match change {
+            Change::Link(link) => {
+                self.looks.link_changed(monotonic_now());
+                tracing::debug!(target: LINK, "{} up={} carrier={}", link.name, link.up, link.carrier);
+            }
+            Change::LinkGone(index) => {
+                self.probes.link_gone(*index);
+                tracing::debug!(target: NIC, "link {index} is gone");
+            }
+            Change::Address(address) => {
+                tracing::debug!(target: LOGICAL, "{} on link {}", address.address, address.index);
+            }
+            Change::AddressGone(index, address) => {
+                tracing::debug!(target: LOGICAL, "{address} gone from link {index}");
+            }
+            other => tracing::debug!(target: TARGET, "{other:?}"),
+        }
+    }
+
+    fn observe(&mut self, events: &mut VecDeque<Event>) {
+        match self.rtnl.get_mut().observe() {
+            Ok(kernel) => {
+                self.must_observe = false;
+                events.push_back(Event::Kernel(Change::Resync(kernel)));
+            }
+            Err(error) => {
+                tracing::warn!("cannot read what the kernel holds: {error}");
+                self.must_observe = true;
+                self.again_at.get_or_insert(monotonic_now() + AGAIN);
+            }
+        }
+    }
+
+    fn retry_save(&mut self) {
+        let Some(saved) = &self.unsaved else {
+            return;
+        };
+        match saved::write(&self.run.state(), saved) {
+            Ok(()) => self.unsaved = None,
+            Err(error) => {
+                tracing::error!("{error}");
+                self.again_at.get_or_insert(monotonic_now() + AGAIN);
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        notify(&[NotifyState::Reloading]);
+        tracing::info!("HUP received; reading {CONFIG} again");
+        match read_settings(Path::new(CONFIG), &self.options) {
+            Ok(settings) => self.feed(Event::Settings(settings)),
+            Err(error) => tracing::error!("cannot read {CONFIG}: {error}; settings stay"),
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    fn dump(&self) {
+        for line in dump::lines(&self.engine.snapshot(), self.probes.unsent) {
+            tracing::info!("{line}");
+        }
+    }
+}
+
+/// Reads the settings and complains about what is wrong with them.
+pub(crate) fn read_settings(path: &Path, options: &Options) -> io::Result<Settings> {
+    let (settings, complaints) = config::read(path, options)?;
+    for complaint in complaints {
+        if complaint.is_error {
+            tracing::error!("{}: {complaint}", path.display());
+        } else {
+            tracing::warn!("{}: {complaint}", path.display());
+        }
+    }
+    Ok(settings)
+}
+
+/// Tells the service manager, if there is one. What it does not hear it finds out.
+pub(crate) fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("cannot notify the service manager: {error}");
+    }
+}
+
+/// Lets the runtime wait for a file descriptor.
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe, as it believes any `AsRawFd`; what is watched here owns its \
+              descriptor and keeps it as long as it lives"
+)]
+pub(crate) fn watched<T: AsRawFd>(owner: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::new(owner)
+}
+
+/// Something that no two hosts share, so that their probes do not march in step.
+fn seed(now: Time) -> u64 {
+    let mut seed =
+        u64::from(now.since_origin().subsec_nanos()) ^ u64::from(std::process::id()) << 32;
+    if let Ok(id) = std::fs::read_to_string("/proc/sys/kernel/random/uuid") {
+        for byte in id.bytes() {
+            seed = seed.rotate_left(5) ^ u64::from(byte);
+        }
+    }
+    seed
+}
+
+/// The signals that mean something.
+pub(crate) struct Signals {
+    hangup: Signal,
+    dump: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    /// Taken and forgotten: a client that hangs up is an error of a write, not the end.
+    pipe: Signal,
+}
+
+enum Told {
+    Hangup,
+    Dump,
+    End,
+    Nothing,
+}
+
+impl Signals {
+    /// Takes them from now on. To be called inside the runtime.
+    pub(crate) fn take() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            dump: signal(SignalKind::user_defined1())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            pipe: signal(SignalKind::pipe())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        select! {
+            _ = self.hangup.recv() => Told::Hangup,
+            _ = self.dump.recv() => Told::Dump,
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.quit.recv() => Told::End,
+            _ = self.pipe.recv() => Told::Nothing,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One daemon for each network namespace: whoever holds the lock on the pid file.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use ipmp_api::RunDirectory;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc::O_NOFOLLOW;
+use thiserror::Error;
+
+/// Being the daemon of a namespace. Ends, with its files, when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    run: RunDirectory,
+    _lock: Flock<File>,
+}
+
+/// Why this is not the daemon.
+#[derive(Debug, Error)]
+pub(crate) enum InstanceError {
+    /// Another one is.
+    #[error("another in.mpathd is active in this network namespace")]
+    Other,
+    /// A system call failed.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+}
+
+impl Instance {
+    /// Becomes the daemon, unless another one is. Of two that try at once, one does.
+    pub(crate) fn claim(run: &RunDirectory) -> Result<Self, InstanceError> {
+        let path = run.pid_file();
+        let mut lock = lock(&path)?;
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write(&mut lock).map_err(|error| InstanceError::Io(path, error))?;
+        Ok(Self {
+            run: run.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// Listens on the control socket. A daemon that was killed has left its own behind.
+    pub(crate) fn listen(&self) -> Result<UnixListener, InstanceError> {
+        let path = self.run.socket();
+        let listen = || {
+            remove(&path)?;
+            let listener = UnixListener::bind(&path)?;
+            // Anybody may ask; what may be changed by whom is decided for each call.
+            fs::set_permissions(&path, Permissions::from_mode(0o666))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        listen().map_err(|error| InstanceError::Io(path.clone(), error))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // The lock is held until after this, so that these are still ours. Nothing can be done
+        // about one that stays; the next daemon removes it.
+        let _ = remove(&self.run.socket());
+        let _ = remove(&self.run.pid_file());
+    }
+}
+
+fn lock(path: &Path) -> Result<Flock<File>, InstanceError> {
+    let failed = |error| InstanceError::Io(path.to_owned(), error);
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags(O_NOFOLLOW)
+            .open(path)
+            .map_err(failed)?;
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(InstanceError::Other),
+            Err((_, errno)) => return Err(failed(errno.into())),
+        };
+        // A daemon that ended meanwhile may have removed what was opened here.
+        let opened = file.metadata().map_err(failed)?.ino();
+        if fs::symlink_metadata(path).is_ok_and(|found| found.ino() == opened) {
+            return Ok(file);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn of_many_at_once_one_is_the_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(directory.path().join("1"));
+        run.create().unwrap();
+        for _ in 0..50 {
+            let barrier = Barrier::new(4);
+            let claims = thread::scope(|scope| {
+                let claim = || {
+                    barrier.wait();
+                    Instance::claim(&run)
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(claim)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect::<Vec<_>>()
+            });
+            let (winners, losers): (Vec<_>, Vec<_>) = claims.into_iter().partition(Result::is_ok);
+            assert_eq!(winners.len(), 1);
+            assert!(
+                losers
+                    .iter()
+                    .all(|lost| matches!(lost, Err(InstanceError::Other)))
+            );
+            let pid = fs::read_to_string(run.pid_file()).unwrap();
+            assert_eq!(pid.trim(), std::process::id().to_string());
+        }
+        assert!(!run.pid_file().exists());
+    }
+
+    #[test]
+    fn what_a_killed_daemon_left_is_replaced_and_what_we_leave_is_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(directory.path().join("1"));
+        run.create().unwrap();
+        fs::write(run.pid_file(), "4194304000\n").unwrap();
+        drop(UnixListener::bind(run.socket()).unwrap());
+        let instance = Instance::claim(&run).unwrap();
+        let _listener = instance.listen().unwrap();
+        let mode = fs::metadata(run.socket()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o666);
+        drop(instance);
+        assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,180 @@
+//! From a called program to a running daemon, and back out again.
+
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use caps::{CapSet, Capability, CapsHashSet};
+use ipmp_api::{Client, RunDirectory, saved};
+use ipmp_core::asked::Saved;
+use ipmp_linux::process::{Detached, Launch, detach};
+use sd_notify::NotifyState;
+use tokio::net::UnixListener;
+
+use crate::driver::{Driver, Signals, notify, read_settings};
+use crate::instance::{Instance, InstanceError};
+use crate::options::{CONFIG, Options};
+use crate::{NAME, config, log};
+
+/// How long a daemon that found another one waits for that one to be ready.
+const OTHER_READY: Duration = Duration::from_secs(5);
+
+/// How often it asks.
+const OTHER_ASKED: Duration = Duration::from_millis(20);
+
+/// Runs the daemon, or starts it and waits until it is ready.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let run = match RunDirectory::of_this_namespace() {
+        Ok(run) => run,
+        Err(error) => return failed(&error.to_string()),
+    };
+    // Before anything is locked or bound: both are the daemon's, not the launcher's.
+    let launch = if options.stays() {
+        None
+    } else {
+        match detach() {
+            Ok(Detached::Launcher(Ok(()))) => return ExitCode::SUCCESS,
+            Ok(Detached::Launcher(Err(reason))) => return failed(&reason),
+            Ok(Detached::Daemon(launch)) => Some(launch),
+            Err(error) => return failed(&format!("cannot detach: {error}")),
+        }
+    };
+    match be(options, &run, launch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("{error:#}")),
+    }
+}
+
+fn failed(reason: &str) -> ExitCode {
+    complain(reason);
+    ExitCode::FAILURE
+}
+
+/// Says something on standard error. Where that is closed there is nobody to hear it.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{NAME}: {text}");
+}
+
+/// Is the daemon until it ends.
+fn be(options: &Options, run: &RunDirectory, mut launch: Option<Launch>) -> anyhow::Result<()> {
+    let ended = prepare(options, run).and_then(|prepared| match prepared {
+        Some(daemon) => daemon.run(&mut launch),
+        None => Ok(()),
+    });
+    // What failed before it was ready is said by the launcher; later, in the log.
+    match (launch, ended) {
+        (Some(launch), Ok(())) => launch.ready().context("cannot let go of the terminal"),
+        (Some(launch), Err(error)) => {
+            tracing::error!("{error:#}");
+            launch.gave_up(&format!("{error:#}"));
+            Ok(())
+        }
+        (None, ended) => ended,
+    }
+}
+
+/// What the daemon has when it is the daemon.
+struct Daemon {
+    options: Options,
+    run: RunDirectory,
+    instance: Instance,
+    listener: StdListener,
+}
+
+/// Becomes the daemon of the namespace; `None` if another one is, which is no failure: what the
+/// caller wanted is there.
+fn prepare(options: &Options, run: &RunDirectory) -> anyhow::Result<Option<Daemon>> {
+    run.create().context("cannot use the run directory")?;
+    log::start(options.debug, options.mask, run.log());
+    let instance = match Instance::claim(run) {
+        Err(error @ InstanceError::Other) => {
+            tracing::error!("{error}; this one ends without harm");
+            wait_for_other(run);
+            return Ok(None);
+        }
+        claimed => claimed?,
+    };
+    Ok(Some(Daemon {
+        listener: instance.listen()?,
+        instance,
+        options: options.clone(),
+        run: run.clone(),
+    }))
+}
+
+/// Whoever called is told that there is a daemon when there is one to talk to.
+fn wait_for_other(run: &RunDirectory) {
+    let start = Instant::now();
+    while start.elapsed() < OTHER_READY && Client::connect_to(&run.socket()).is_err() {
+        sleep(OTHER_ASKED);
+    }
+}
+
+impl Daemon {
+    fn run(self, launch: &mut Option<Launch>) -> anyhow::Result<()> {
+        let settings = read_settings(Path::new(CONFIG), &self.options).unwrap_or_else(|error| {
+            tracing::error!("cannot read {CONFIG}: {error}; using defaults");
+            config::parse("", &self.options).0
+        });
+        let saved = read_saved(&self.run.state())?;
+        if !self.options.debug {
+            drop_capabilities();
+        }
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the event loop")?
+            .block_on(async {
+                let signals = Signals::take().context("cannot take signals")?;
+                let driver = Driver::new(self.options.clone(), self.run.clone(), settings, saved)?;
+                if self.options.adopt && !driver.has_work() {
+                    tracing::info!("no interface is to be watched");
+                    return Ok(());
+                }
+                let listener = UnixListener::from_std(self.listener)
+                    .context("cannot listen on the control socket")?;
+                tracing::info!("version {} is running", env!("CARGO_PKG_VERSION"));
+                if let Some(launch) = launch.take() {
+                    launch.ready().context("cannot let go of the terminal")?;
+                }
+                notify(&[NotifyState::Ready]);
+                driver.run(listener, signals).await;
+                notify(&[NotifyState::Stopping]);
+                tracing::info!("ending; addresses stay where they are");
+                drop(self.instance);
+                Ok(())
+            })
+    }
+}
+
+/// What an earlier daemon left. What cannot be used is kept for looking into, and not taken for
+/// nothing: what the kernel holds is adopted then.
+fn read_saved(path: &Path) -> anyhow::Result<Option<Saved>> {
+    match saved::read(path) {
+        Ok(saved) => Ok(saved),
+        Err(error) => {
+            let aside = saved::set_aside(path)
+                .with_context(|| format!("{error}; and it cannot be set aside"))?;
+            tracing::error!("{error}; set aside as {}", aside.display());
+            Ok(None)
+        }
+    }
+}
+
+/// Keeps what netlink, sysctls and raw sockets need, of all that root may.
+fn drop_capabilities() {
+    let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into();
+    let sets = [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
+    for set in sets {
+        let had = caps::read(None, set).unwrap_or_default();
+        let keep = had.intersection(&keep).copied().collect();
+        if let Err(error) = caps::set(None, set, &keep) {
+            tracing::warn!("cannot drop capabilities: {error}");
+            return;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The daemon's options (manual `in.mpathd`, OPTIONS).
+
+use std::ffi::OsString;
+
+use thiserror::Error;
+
+use crate::config::c_number;
+use crate::log::Debug;
+
+/// Where the settings are.
+pub(crate) const CONFIG: &str = "/etc/default/mpathd";
+
+/// How the daemon was called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `-a`: end at once if there is nothing to watch.
+    pub(crate) adopt: bool,
+    /// `-d`: stay in the foreground and say everything on standard error.
+    pub(crate) debug: bool,
+    /// `--foreground`: stay in the foreground, for a service manager.
+    pub(crate) foreground: bool,
+    /// `-D MASK`: what to say in detail.
+    pub(crate) mask: Debug,
+    /// `-m`: find targets by multicast only.
+    pub(crate) multicast_targets_only: bool,
+    /// `-l`: ignore link state.
+    pub(crate) ignore_links: bool,
+}
+
+/// What was typed is not what the daemon takes.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum UsageError {
+    /// No such option, or an argument that is none.
+    #[error("unknown argument '{0}'\n{USAGE}")]
+    Unknown(String),
+    /// The mask is missing or no number.
+    #[error("-D needs a number such as 0x21\n{USAGE}")]
+    Mask,
+    /// `--help`, `-h` or `-?`.
+    #[error("{USAGE}")]
+    Help,
+}
+
+const USAGE: &str = "\
+usage: in.mpathd [-adlm] [-D mask] [--foreground]
+  -a            end at once if no interface is to be watched
+  -d            stay in the foreground, say everything on standard error
+  -D mask       say in detail: 0x1 probes, 0x2 failovers, 0x4 interfaces,
+                0x8 addresses, 0x10 routes, 0x20 timers, 0x40 bad packets, 0x80 links
+  -l            ignore link state
+  -m            find probe targets by multicast only
+  --foreground  stay in the foreground, for a service manager";
+
+impl Options {
+    pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let mut options = Self {
+            adopt: false,
+            debug: false,
+            foreground: false,
+            mask: Debug::NONE,
+            multicast_targets_only: false,
+            ignore_links: false,
+        };
+        let mut args = args
+            .into_iter()
+            .map(|arg| arg.to_string_lossy().into_owned());
+        while let Some(arg) = args.next() {
+            if arg == "--foreground" {
+                options.foreground = true;
+                continue;
+            }
+            if arg == "--help" {
+                return Err(UsageError::Help);
+            }
+            let Some(letters) = arg.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+                return Err(UsageError::Unknown(arg));
+            };
+            for (at, letter) in letters.char_indices() {
+                match letter {
+                    'a' => options.adopt = true,
+                    'd' => {
+                        options.debug = true;
+                        options.mask = Debug::ALL;
+                    }
+                    'm' => options.multicast_targets_only = true,
+                    'l' => options.ignore_links = true,
+                    'D' => {
+                        // As getopt has it: the rest of the word, else the next word.
+                        let mask = match letters.get(at + 1..) {
+                            Some("") | None => args.next(),
+                            Some(rest) => Some(rest.to_owned()),
+                        };
+                        let mask = mask
+                            .and_then(|mask| c_number(&mask))
+                            .ok_or(UsageError::Mask)?;
+                        options.mask = options.mask | Debug(mask);
+                        break;
+                    }
+                    'h' | '?' => return Err(UsageError::Help),
+                    _ => return Err(UsageError::Unknown(arg)),
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether the process that was called becomes the daemon itself.
+    pub(crate) const fn stays(&self) -> bool {
+        self.debug || self.foreground
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, UsageError> {
+        Options::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn options() {
+        let none = parse("").unwrap();
+        assert!(!none.stays());
+        assert_eq!(none.mask, Debug::NONE);
+        let all = parse("-am -l -D 0x21 --foreground").unwrap();
+        assert!(all.adopt && all.multicast_targets_only && all.ignore_links && all.foreground);
+        assert_eq!(all.mask, Debug(0x21));
+        assert!(!all.debug);
+        assert_eq!(parse("-aD0x80").unwrap().mask, Debug(0x80));
+        assert_eq!(parse("-D 16").unwrap().mask, Debug(16));
+        assert_eq!(parse("-d").unwrap().mask, Debug::ALL);
+        assert!(parse("-d").unwrap().stays());
+    }
+
+    #[test]
+    fn what_is_none() {
+        for line in ["-x", "-", "ge0", "--debug", "-a ge0"] {
+            assert!(matches!(parse(line), Err(UsageError::Unknown(_))), "{line}");
+        }
+        for line in ["-D", "-D x", "-D -1", "-aD"] {
+            assert_eq!(parse(line), Err(UsageError::Mask), "{line}");
+        }
+        assert_eq!(parse("-?"), Err(UsageError::Help));
+    }
+}

@@ -1,0 +1,107 @@
+//! Becoming a daemon.
+//!
+//! ```text
+//! launcher --fork--> child (own session) --fork--> daemon (parent: init)
+//!     |                                               | gets ready
+//!     +<------------- one line over a pipe -----------+
+//! ends, says so                                       lives on
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
+
+/// What the daemon writes when it is ready; anything else is its reason for not being so.
+const READY: &str = "ready\n";
+
+/// Which of the two processes this is after [`detach`].
+#[derive(Debug)]
+pub enum Detached {
+    /// The one that was called. It should end now: the daemon is ready, or said why it gave up.
+    Launcher(Result<(), String>),
+    /// The daemon.
+    Daemon(Launch),
+}
+
+/// The daemon's end of the pipe to its launcher, which waits until it is used or dropped.
+#[derive(Debug)]
+pub struct Launch(File);
+
+/// Forks twice: the calling process waits in here until the daemon is ready or has given up, the
+/// grandchild returns at once. The daemon has a session of its own, `/` as its directory, and umask
+/// 022; it keeps its standard streams until [`Launch::ready`].
+///
+/// Refused with other threads about: a fork takes only the calling one along, and locks the others
+/// hold would stay locked for ever.
+pub fn detach() -> io::Result<Detached> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("cannot fork with several threads"));
+    }
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    if is_parent()? {
+        drop(write);
+        return Ok(Detached::Launcher(outcome(read)));
+    }
+    drop(read);
+    setsid()?;
+    if is_parent()? {
+        // Nothing here needs tidying, and what the launcher registered to be done at its end is the
+        // launcher's to do.
+        quit();
+    }
+    chdir("/")?;
+    umask(Mode::from_bits_truncate(0o022));
+    Ok(Detached::Daemon(Launch(File::from(write))))
+}
+
+#[expect(
+    unsafe_code,
+    reason = "nix leaves it to the caller to have one thread only"
+)]
+fn is_parent() -> nix::Result<bool> {
+    // SAFETY: the caller has checked that there is no other thread, so that the child may do
+    // whatever its parent could.
+    Ok(matches!(unsafe { fork() }?, ForkResult::Parent { .. }))
+}
+
+#[expect(unsafe_code, reason = "std has no exit without atexit handlers")]
+fn quit() -> ! {
+    // SAFETY: `_exit` ends the process and touches nothing of it.
+    unsafe { nix::libc::_exit(0) }
+}
+
+fn outcome(pipe: OwnedFd) -> Result<(), String> {
+    let mut said = String::new();
+    match File::from(pipe).read_to_string(&mut said) {
+        Ok(_) if said == READY => Ok(()),
+        Ok(_) if said.trim().is_empty() => Err("it ended before it was ready".into()),
+        Ok(_) => Err(said.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Launch {
+    /// Lets the launcher end well, and lets go of the terminal.
+    pub fn ready(mut self) -> io::Result<()> {
+        let null = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        // The launcher may have been killed.
+        let _ = self.0.write_all(READY.as_bytes());
+        Ok(())
+    }
+
+    /// Lets the launcher end with this reason.
+    pub fn gave_up(mut self, reason: &str) {
+        // The launcher may have been killed.
+        let _ = writeln!(self.0, "{reason}");
+    }
+}
