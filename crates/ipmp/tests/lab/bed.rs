@@ -1,9 +1,10 @@
 //! Test beds: host1 with ge0 and ge1, host2 on the same switch, and what tests do with them.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ipmp_api::Client;
+use ipmp_api::{Client, RunDirectory};
 use ipmp_core::Snapshot;
 use ipmp_core::snapshot::{Interface, InterfaceState, ProbeState};
 use ipmp_lab::labs::{LAB1, LAB2, Moment, comparable};
@@ -118,6 +119,41 @@ impl Bed {
         self.awaits("probes are answered", |snapshot| {
             nics.iter().all(|nic| find(snapshot, nic).is_some_and(|i| i.probe == ProbeState::Ok))
         })
+    }
+
+    /// What the daemon of host1 has written to its log so far.
+    pub(crate) fn log(&self) -> Result<String, Failed> {
+        let text = self.host1.enter(|| -> Result<String, Failed> {
+            let run = RunDirectory::of_this_namespace()?;
+            Ok(fs::read_to_string(run.log())?)
+        })?;
+        text
+    }
+
+    /// Waits until the daemon of host1 has written a line with `text` in it.
+    pub(crate) fn awaits_log(&self, text: &str) -> Result<Duration, Failed> {
+        let seen = || self.log().is_ok_and(|log| log.lines().any(|line| line.contains(text)));
+        wait_until(&format!("log line '{text}'"), PATIENCE, seen)
+            .map_err(|error| format!("{error}; the log:\n{}", self.log().unwrap_or_default()).into())
+    }
+
+    /// The entry of a logical in `ifconfig -a` on host1, all its lines; empty if there is none.
+    pub(crate) fn entry(&self, logical: &str) -> Result<String, Failed> {
+        let listing = self.types("ifconfig -a")?;
+        let mut lines = listing.split_inclusive('\n').skip_while(|line| {
+            line.split_once(": ").is_none_or(|(name, _)| name != logical)
+        });
+        let first: String = lines.next().unwrap_or_default().to_owned();
+        Ok(first + &lines.take_while(|line| line.starts_with('\t')).collect::<String>())
+    }
+
+    /// The flags of a logical in `ifconfig -a` on host1, in hexadecimal.
+    pub(crate) fn flags(&self, logical: &str) -> Result<String, Failed> {
+        let entry = self.entry(logical)?;
+        let flags = entry.split_once(": flags=").and_then(|(_, rest)| rest.split_once('<'));
+        flags
+            .map(|(flags, _)| flags.to_owned())
+            .ok_or_else(|| format!("no flags of {logical} in: {entry}").into())
     }
 
     /// Checks `ifconfig -a` on host1. `running`: whether a failed NIC still has its link.
