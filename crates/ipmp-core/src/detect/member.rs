@@ -1,5 +1,6 @@
 //! One watched interface: its link, its probing in both families, and whether it has failed.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::group::Witness;
@@ -151,16 +152,12 @@ impl Member {
             _ => None,
         };
         let [inet, inet6] = &self.probers;
-        [
+        let probing = earliest(
             inet.as_ref().and_then(Prober::deadline),
             inet6.as_ref().and_then(Prober::deadline),
-            self.link.held_until(),
-            adopted,
-            grace,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        );
+        let waiting = earliest(self.link.held_until(), earliest(adopted, grace));
+        earliest(probing, waiting)
     }
 
     /// Takes the link's state.
@@ -270,8 +267,11 @@ impl Member {
             if let Some(prober) = self.prober_mut(family) {
                 prober.decide(now, pace.interval);
             }
-            turn = turn.or_else(|| self.judge_probes(now, family));
-            let bad = self.bad_target(family);
+            let lost = self.prober(family).and_then(Prober::just_lost);
+            if turn.is_none() && (lost.is_some() || self.is_marked()) {
+                turn = self.judge_probes(now, family);
+            }
+            let bad = lost.filter(|&target| self.is_bad_target(family, target));
             if let Some(prober) = self.prober_mut(family) {
                 if bad.is_some_and(|target| prober.drop_dead(now, target)) {
                     prober.discover(now, name, random, findings);
@@ -342,7 +342,8 @@ impl Member {
             }
     }
 
-    /// What the probes of `family` tell, together with the other family's.
+    /// What the probes of `family` tell, the newest of which was lost unless the interface has failed
+    /// already, together with the other family's.
     fn judge_probes(&self, now: Time, family: Family) -> Option<Turn> {
         let prober = self.prober(family)?;
         if let Some(failure) = self.failure {
@@ -350,7 +351,7 @@ impl Member {
                 self.link.is_up() && failure.cause != Cause::Hand && prober.is_repaired(failure.at);
             return repaired.then_some(Turn::Mended);
         }
-        if prober.is_quiet(now) || prober.just_lost().is_none() {
+        if prober.is_quiet(now) {
             return None;
         }
         // Both families must fail; either one working keeps the interface up.
@@ -365,11 +366,17 @@ impl Member {
         since.map(Turn::ProbesLost)
     }
 
-    /// The target of the newest probe, if it alone does not answer.
-    fn bad_target(&self, family: Family) -> Option<std::net::IpAddr> {
-        let prober = self.prober(family)?;
-        let target = prober.just_lost()?;
-        (prober.losses().count < LOSSES_TO_FAIL && prober.losses_of(target) >= LOSSES_TO_FAIL)
-            .then_some(target)
+    /// Whether a target that just lost a probe is to blame for it itself.
+    fn is_bad_target(&self, family: Family, target: IpAddr) -> bool {
+        self.prober(family).is_some_and(|prober| {
+            prober.losses().count < LOSSES_TO_FAIL && prober.losses_of(target) >= LOSSES_TO_FAIL
+        })
+    }
+}
+
+fn earliest(a: Option<Time>, b: Option<Time>) -> Option<Time> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a < b { a } else { b }),
+        (one, None) | (None, one) => one,
     }
 }
