@@ -48,7 +48,8 @@ impl Cable {
         self.set_pulled(true)
     }
 
-    /// Puts the cable back.
+    /// Puts the cable back: the NIC has its carrier at once. Its host sends through it again when the
+    /// kernel's link watch has had its turn, some milliseconds later.
     pub fn plug(&self) -> Result<(), LabError> {
         self.set_pulled(false)
     }

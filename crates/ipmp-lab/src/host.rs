@@ -106,6 +106,11 @@ impl Host {
             }
         }
         end(&mut lock(&self.0.init));
+        // Its network namespace, which answers by itself, lives on while somebody holds a socket.
+        for nic in lock(&self.0.nics).values() {
+            // One that is unplugged already is gone already.
+            let _gone = self.detach(nic);
+        }
     }
 
     // Network
@@ -141,6 +146,10 @@ impl Host {
     /// configured on it.
     pub fn unplug_nic(&self, name: &str) -> Result<(), LabError> {
         let nic = self.find_nic(name)?;
+        self.detach(&nic)
+    }
+
+    fn detach(&self, nic: &Nic) -> Result<(), LabError> {
         let mut links = self.0.core.links();
         let mut state = self.0.core.fabric.state();
         state.attach(nic.cable.id(), None);

@@ -38,8 +38,7 @@ const USED_STANDBY: &str =
 const ON_STANDBY: &str = "21000843<UP,BROADCAST,RUNNING,MULTICAST,IPv4,STANDBY>";
 const FAILED_STANDBY: &str =
     "39040843<UP,BROADCAST,RUNNING,MULTICAST,DEPRECATED,IPv4,NOFAILOVER,FAILED,STANDBY>";
-const FAILED_PLACEHOLDER: &str =
-    "19000842<BROADCAST,RUNNING,MULTICAST,IPv4,NOFAILOVER,FAILED>";
+const FAILED_PLACEHOLDER: &str = "19000842<BROADCAST,RUNNING,MULTICAST,IPv4,NOFAILOVER,FAILED>";
 const FAILED_TEST: &str =
     "19040843<UP,BROADCAST,RUNNING,MULTICAST,DEPRECATED,IPv4,NOFAILOVER,FAILED>";
 
@@ -64,18 +63,24 @@ impl Moment {
     /// The listing, in the form [`comparable`] gives it. `running` tells whether the failed NIC still
     /// has its link.
     pub fn listing(self, running: bool) -> String {
-        let ge0 = || vec![
-            Entry("ge0", DATA, Address("192.168.0.86")),
-            Entry("ge0:1", TEST, Address("192.168.0.87")),
-        ];
-        let ge1 = || vec![
-            Entry("ge1", DATA, Address("192.168.0.88")),
-            Entry("ge1:1", TEST, Address("192.168.0.89")),
-        ];
-        let failed = |name, test_name, test| vec![
-            Entry(name, FAILED_PLACEHOLDER, Placeholder),
-            Entry(test_name, FAILED_TEST, Address(test)),
-        ];
+        let ge0 = || {
+            vec![
+                Entry("ge0", DATA, Address("192.168.0.86")),
+                Entry("ge0:1", TEST, Address("192.168.0.87")),
+            ]
+        };
+        let ge1 = || {
+            vec![
+                Entry("ge1", DATA, Address("192.168.0.88")),
+                Entry("ge1:1", TEST, Address("192.168.0.89")),
+            ]
+        };
+        let failed = |name, test_name, test| {
+            vec![
+                Entry(name, FAILED_PLACEHOLDER, Placeholder),
+                Entry(test_name, FAILED_TEST, Address(test)),
+            ]
+        };
         let entries = match self {
             Self::Lab1 => [ge0(), ge1()].concat_entries(),
             Self::Lab1WithoutGe1 => [
@@ -90,9 +95,11 @@ impl Moment {
                 vec![Entry("ge1:2", DATA, Address("192.168.0.86"))],
             ]
             .concat_entries(),
-            Self::Lab2 => {
-                [ge0(), vec![Entry("ge1", IDLE_STANDBY, Address("192.168.0.88"))]].concat_entries()
-            }
+            Self::Lab2 => [
+                ge0(),
+                vec![Entry("ge1", IDLE_STANDBY, Address("192.168.0.88"))],
+            ]
+            .concat_entries(),
             Self::Lab2WithoutGe0 => [
                 failed("ge0", "ge0:1", "192.168.0.87"),
                 vec![
@@ -101,10 +108,11 @@ impl Moment {
                 ],
             ]
             .concat_entries(),
-            Self::Lab2WithoutStandby => {
-                [ge0(), vec![Entry("ge1", FAILED_STANDBY, Address("192.168.0.88"))]]
-                    .concat_entries()
-            }
+            Self::Lab2WithoutStandby => [
+                ge0(),
+                vec![Entry("ge1", FAILED_STANDBY, Address("192.168.0.88"))],
+            ]
+            .concat_entries(),
         };
         entries.iter().map(|entry| entry.text(running)).collect()
     }
@@ -130,9 +138,10 @@ impl Entry {
             (*flags).to_owned()
         };
         let (mtu, inet) = match shown {
-            Address(ip) => {
-                (1500, format!("inet {ip} netmask ffffff00 broadcast 192.168.0.255"))
-            }
+            Address(ip) => (
+                1500,
+                format!("inet {ip} netmask ffffff00 broadcast 192.168.0.255"),
+            ),
             Placeholder => (0, "inet 0.0.0.0 netmask 0 ".to_owned()),
         };
         let mut text = format!("{name}: flags={flags} mtu {mtu} index *\n\t{inet}\n");

@@ -28,6 +28,7 @@
 //!
 //! Errors are one line: `lab: object: reason`.
 
+pub mod labs;
 pub mod traffic;
 
 mod cable;

@@ -48,6 +48,9 @@ impl Wire {
         set(&fd, libc::PACKET_VNET_HDR)?;
         // What we send ourselves has not come from the host.
         set(&fd, libc::PACKET_IGNORE_OUTGOING)?;
+        // A device that got its carrier this moment drops what comes by way of its queue, until the
+        // kernel's link watch has had its turn (`dev_activate`).
+        set(&fd, libc::PACKET_QDISC_BYPASS)?;
         if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             // Older kernels reserve this for the machine's root; take what we may have.
             setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;

@@ -50,13 +50,17 @@ impl Ping {
     /// Stops sending, waits up to a second for replies under way, and tells what became of all.
     pub fn stop(self) -> Result<Trail, LabError> {
         self.stop.tell();
+        self.finish()
+    }
+
+    /// Lets it run to its limit, and tells what became of all.
+    pub fn finish(self) -> Result<Trail, LabError> {
         outcome(self.thread, &self.object)
     }
 
     /// Sends `count` requests, waits for their replies, and tells what became of them.
     pub fn count(host: &Host, to: IpAddr, count: u32, every: Duration) -> Result<Trail, LabError> {
-        let ping = Self::start(host, to, every, every * count)?;
-        outcome(ping.thread, &ping.object)
+        Self::start(host, to, every, every * count)?.finish()
     }
 }
 

@@ -69,7 +69,13 @@ impl TcpConnection {
     /// Stops sending and tells how the connection fared. A message that is out is not waited for.
     pub fn stop(self) -> Result<TcpReport, LabError> {
         self.stop.tell();
+        self.finish()
+    }
+
+    /// Lets it run to its limit or until it breaks, and tells how it fared.
+    pub fn finish(self) -> Result<TcpReport, LabError> {
         let report = outcome(self.client, &self.object);
+        self.stop.tell();
         outcome(self.server, &self.object)?;
         report
     }

@@ -118,9 +118,17 @@ impl Trail {
 
     /// The longest a packet took to arrive (an echo: to come back), of those that did.
     pub fn longest_delay(&self) -> Duration {
+        self.delays().max().unwrap_or_default()
+    }
+
+    /// The least a packet took to arrive, of those that did.
+    pub fn shortest_delay(&self) -> Duration {
+        self.delays().min().unwrap_or_default()
+    }
+
+    fn delays(&self) -> impl Iterator<Item = Duration> {
         let delay = |packet: &Packet| Some(packet.arrived?.saturating_duration_since(packet.sent));
-        let delays = self.packets.iter().filter_map(delay);
-        delays.max().unwrap_or_default()
+        self.packets.iter().filter_map(delay)
     }
 }
 

@@ -113,6 +113,11 @@ impl UdpStream {
     /// Stops sending, waits up to a second for what is under way, and tells what became of all.
     pub fn stop(self) -> Result<UdpReport, LabError> {
         self.stop.tell();
+        self.finish()
+    }
+
+    /// Lets it run to its limit, and tells what became of all.
+    pub fn finish(self) -> Result<UdpReport, LabError> {
         for thread in self.threads {
             outcome(thread, &self.object)?;
         }
