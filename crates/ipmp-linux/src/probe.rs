@@ -166,22 +166,9 @@ impl ProbeSocket {
             return Ok(None);
         };
         let received = stamp.map_or_else(monotonic_now, monotonic_of);
-        Ok(self
-            .parse(packet)
+        Ok(Answer::parse(packet, self.is_v4)
             .filter(|answer| answer.identifier == self.identifier)
             .map(|answer| answer.into_reply(index, source, destination, received)))
-    }
-
-    fn parse(&self, packet: &[u8]) -> Option<Answer> {
-        if self.is_v4 {
-            // IPv4 raw sockets give the IP header too, and nobody has looked at the checksum behind it.
-            let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
-            let icmp = packet.get(header.slice().len()..)?;
-            let is_sound = Sum16BitWords::new().add_slice(icmp).ones_complement() == 0;
-            Answer::parse(icmp, icmpv4::TYPE_ECHO_REPLY).filter(|_| is_sound)
-        } else {
-            Answer::parse(packet, icmpv6::TYPE_ECHO_REPLY)
-        }
     }
 }
 
@@ -206,9 +193,22 @@ struct Answer {
 }
 
 impl Answer {
+    /// Reads what a raw socket received.
+    fn parse(packet: &[u8], is_v4: bool) -> Option<Self> {
+        if is_v4 {
+            // IPv4 raw sockets give the IP header too, and nobody has looked at the checksum behind it.
+            let header = Ipv4HeaderSlice::from_slice(packet).ok()?;
+            let icmp = packet.get(header.slice().len()..)?;
+            let is_sound = Sum16BitWords::new().add_slice(icmp).ones_complement() == 0;
+            Self::parse_icmp(icmp, icmpv4::TYPE_ECHO_REPLY).filter(|_| is_sound)
+        } else {
+            Self::parse_icmp(packet, icmpv6::TYPE_ECHO_REPLY)
+        }
+    }
+
     /// Reads an echo reply, laid out alike in both families. One that brings back less than was sent
     /// answers something else.
-    fn parse(icmp: &[u8], echo_reply: u8) -> Option<Self> {
+    fn parse_icmp(icmp: &[u8], echo_reply: u8) -> Option<Self> {
         let (&[kind, code, _, _, id0, id1, seq0, seq1], data) = icmp.split_first_chunk()?;
         let (&payload, _) = data.split_first_chunk()?;
         (kind == echo_reply && code == 0).then_some(Self {

@@ -1,7 +1,5 @@
 //! Probes across a cable; the kernel at the other end answers.
 
-use std::net::IpAddr;
-
 use ipmp_core::detect::{Probe, Reply};
 use ipmp_core::kernel::{Sysctl, Via};
 use ipmp_core::plan::{NewAddress, Operation};
@@ -20,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         probing_from_a_device_that_no_route_uses,
     ),
     ("probing_past_a_default_route", probing_past_a_default_route),
+    (
+        "ipv6_needs_a_route_of_its_subnet",
+        ipv6_needs_a_route_of_its_subnet,
+    ),
     ("all_hosts_can_be_asked", all_hosts_can_be_asked),
     (
         "answers_to_others_do_not_come_up",
@@ -149,6 +151,25 @@ fn probing_past_a_default_route(mut world: World) {
     echo(&socket, &probe(index, "192.0.2.1", "192.0.2.254", 1));
 }
 
+fn ipv6_needs_a_route_of_its_subnet(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    world.far_address(far, "2001:db8::254/64");
+    must(&mut world.near, [without_route(index, "2001:db8::1/64")]);
+    let socket = open(index, "2001:db8::1");
+    let probe = probe(index, "2001:db8::1", "2001:db8::254", 1);
+    let refused = socket.send(&probe).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(nix::libc::ENETUNREACH));
+    let via = Via::Link {
+        index,
+        gateway: None,
+    };
+    must(
+        &mut world.near,
+        [Operation::AddRoute(route("2001:db8::/64", 2048, via))],
+    );
+    echo(&socket, &probe);
+}
+
 fn all_hosts_can_be_asked(mut world: World) {
     let (index, far) = world.cable("ge0", "sw0");
     world.far_address(far, "192.0.2.254/24");
@@ -172,7 +193,7 @@ fn all_hosts_can_be_asked(mut world: World) {
         socket.send(&probe(index, source, all, 3)).unwrap();
         let reply = answer(&socket);
         // The far link has another address of the kernel's choice; either may answer.
-        if let IpAddr::V4(_) = reply.source {
+        if reply.source.is_ipv4() {
             assert_eq!(reply.source, ip(target));
         }
         assert_eq!((reply.destination, reply.sequence), (ip(source), 3));

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 
 use crate::world::{
     Test, World, add_address, fails, group, hop, keeps_step, must, name, net, new_address, route,
-    until,
+    take, until,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -20,6 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "addresses_keep_what_they_are_given",
         addresses_keep_what_they_are_given,
+    ),
+    (
+        "addresses_are_deprecated_in_place",
+        addresses_are_deprecated_in_place,
     ),
     (
         "changes_are_there_when_the_result_is",
@@ -136,6 +140,25 @@ fn addresses_keep_what_they_are_given(mut world: World) {
     // None has brought a route: neither those told not to, nor a secondary one.
     let mut routes = kernel.routes.iter();
     assert!(routes.all(|route| route.destination.is_link_local6()));
+}
+
+fn addresses_are_deprecated_in_place(mut world: World) {
+    let (index, _) = world.cable("ge0", "sw0");
+    let mut kernel = world.near.observe().unwrap();
+    for text in ["192.0.2.1/24", "2001:db8::1/64"] {
+        for deprecated in [false, true, false, true] {
+            let new = NewAddress {
+                deprecated,
+                no_prefix_route: true,
+                ..new_address(index, text)
+            };
+            must(&mut world.near, [Operation::AddAddress(new)]);
+            keeps_step(&mut world.near, &mut kernel);
+            let address = &kernel.addresses[&(index, net(text))];
+            assert_eq!(address.deprecated, deprecated, "{text}");
+            assert!(!address.dynamic && address.no_prefix_route, "{text}");
+        }
+    }
 }
 
 fn changes_are_there_when_the_result_is(mut world: World) {
@@ -284,7 +307,7 @@ fn a_full_buffer_is_an_overrun(mut world: World) {
     assert!(
         results
             .iter()
-            .flat_map(|result| result.as_ref().err())
+            .filter_map(|result| result.as_ref().err())
             .any(|error| error.errno == libc::ENOBUFS),
         "{results:?}"
     );
@@ -315,7 +338,7 @@ fn links_come_move_and_go(mut world: World) {
     let elsewhere = NetNs::create().unwrap();
     world.near.move_link(index, elsewhere.as_fd()).unwrap();
     let changes = until(&mut world.near, |change| *change == Change::LinkGone(index));
-    changes.into_iter().for_each(|change| kernel.apply(change));
+    take(&mut kernel, changes);
     keeps_step(&mut world.near, &mut kernel);
 
     // A new link comes with its sysctls.

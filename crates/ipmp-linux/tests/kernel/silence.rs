@@ -1,10 +1,13 @@
 //! What the kernel changes without telling.
 
-use ipmp_core::kernel::{Change, Route, Via};
+use std::process::Command;
+
+use ipmp_core::kernel::{Change, PROTOCOL, Route, Sysctl, Via};
 use ipmp_core::plan::{NewAddress, Operation};
 
 use crate::world::{
-    Test, World, add_address, group, hop, ip, keeps_step, must, new_address, route, sorted, until,
+    Test, World, add_address, group, hop, ip, keeps_step, must, name, net, new_address, route,
+    sorted, take, until,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -20,6 +23,18 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "a_preferred_source_takes_its_routes",
         a_preferred_source_takes_its_routes,
+    ),
+    (
+        "a_route_that_somebody_replaces_is_missed",
+        a_route_that_somebody_replaces_is_missed,
+    ),
+    (
+        "ipv6_routes_that_join_are_seen",
+        ipv6_routes_that_join_are_seen,
+    ),
+    (
+        "replaced_nexthops_leave_no_gap",
+        replaced_nexthops_leave_no_gap,
     ),
     (
         "promoted_addresses_are_told_of",
@@ -55,7 +70,7 @@ fn carrier_loss_shrinks_groups(mut world: World) {
         &mut world.near,
         |change| matches!(change, Change::Link(link) if link.index == first && !link.carrier),
     );
-    changes.into_iter().for_each(|change| kernel.apply(change));
+    take(&mut kernel, changes);
     assert_eq!(kernel.nexthops[&10], group(10, &[2]));
     assert_eq!(
         sorted(world.near.observe().unwrap()).nexthops,
@@ -68,7 +83,7 @@ fn carrier_loss_shrinks_groups(mut world: World) {
         &mut world.near,
         |change| matches!(change, Change::Link(link) if link.index == first && link.carrier),
     );
-    changes.into_iter().for_each(|change| kernel.apply(change));
+    take(&mut kernel, changes);
     keeps_step(&mut world.near, &mut kernel);
     must(
         &mut world.near,
@@ -92,7 +107,7 @@ fn the_last_carrier_takes_group_and_routes(mut world: World) {
             &mut world.near,
             |change| matches!(change, Change::Link(link) if link.index == near && !link.carrier),
         );
-        changes.into_iter().for_each(|change| kernel.apply(change));
+        take(&mut kernel, changes);
         if kernel.links.values().filter(|link| link.carrier).count() == 0 {
             break; // both losses came at once
         }
@@ -164,7 +179,7 @@ fn a_preferred_source_takes_its_routes(mut world: World) {
         &mut world.near,
         [Operation::RemoveAddress {
             index,
-            address: crate::world::net("198.51.100.1/32"),
+            address: net("198.51.100.1/32"),
         }],
     );
     // Nothing tells that the route is gone; so all has to be read.
@@ -187,8 +202,8 @@ fn promoted_addresses_are_told_of(mut world: World) {
         [
             Operation::SetSysctl {
                 index,
-                interface: crate::world::name("ge0"),
-                sysctl: ipmp_core::kernel::Sysctl::PromoteSecondaries,
+                interface: name("ge0"),
+                sysctl: Sysctl::PromoteSecondaries,
                 value: 1,
             },
             add_address(index, "192.0.2.1/24"),
@@ -196,15 +211,85 @@ fn promoted_addresses_are_told_of(mut world: World) {
         ],
     );
     keeps_step(&mut world.near, &mut kernel);
-    let second = (index, crate::world::net("192.0.2.2/24"));
+    let second = (index, net("192.0.2.2/24"));
     assert!(kernel.addresses[&second].secondary);
     must(
         &mut world.near,
         [Operation::RemoveAddress {
             index,
-            address: crate::world::net("192.0.2.1/24"),
+            address: net("192.0.2.1/24"),
         }],
     );
     keeps_step(&mut world.near, &mut kernel);
     assert!(!kernel.addresses[&second].secondary);
+}
+
+/// What somebody else does with `ip`.
+fn ip_command(arguments: &str) {
+    let status = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .status()
+        .unwrap();
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn a_route_that_somebody_replaces_is_missed(mut world: World) {
+    let cables = grouped(&mut world);
+    must(
+        &mut world.near,
+        [
+            Operation::SetNexthop(hop(3, cables[0].0, Some("192.0.2.254"))),
+            Operation::AddRoute(route("0.0.0.0/0", 0, Via::Nexthop(3))),
+        ],
+    );
+    let defaults = |world: &mut World| {
+        let mut routes = world.near.observe().unwrap().routes;
+        routes.retain(|route| route.destination == net("0.0.0.0/0"));
+        routes
+    };
+    assert_eq!(defaults(&mut world)[0].protocol, PROTOCOL);
+    // The notification names the new route only; that ours had to go is for us to find out.
+    ip_command("route replace default via 192.0.2.9 dev ge0 onlink");
+    world.near.changes().unwrap_err();
+    let left = defaults(&mut world);
+    assert_eq!(left.len(), 1);
+    assert_ne!(left[0].protocol, PROTOCOL);
+}
+
+fn ipv6_routes_that_join_are_seen(mut world: World) {
+    grouped(&mut world);
+    let mut kernel = world.near.observe().unwrap();
+    let mut step = |command: &str| {
+        ip_command(command);
+        match world.near.changes() {
+            Ok(changes) => take(&mut kernel, changes),
+            Err(_) => kernel = world.near.observe().unwrap(),
+        }
+        keeps_step(&mut world.near, &mut kernel);
+    };
+    step("-6 route add default via fe80::1 dev ge0");
+    step("-6 route append default via fe80::2 dev ge1");
+    step("-6 route append default via fe80::3 dev ge1");
+    step("-6 route delete default via fe80::2 dev ge1");
+    step("-6 route delete default via fe80::1 dev ge0");
+    step("-6 route delete default via fe80::3 dev ge1");
+}
+
+fn replaced_nexthops_leave_no_gap(mut world: World) {
+    let [(first, _), (second, _)] = grouped(&mut world);
+    let mut kernel = world.near.observe().unwrap();
+    for operation in [
+        Operation::SetNexthop(group(10, &[2])),
+        Operation::SetNexthop(group(10, &[1])),
+        Operation::SetNexthop(hop(1, second, None)),
+        Operation::RemoveNexthop(2),
+        Operation::SetNexthop(hop(1, first, None)),
+    ] {
+        must(&mut world.near, [operation]);
+        keeps_step(&mut world.near, &mut kernel);
+    }
+    // With the link its nexthops go, and with the last of them the group.
+    world.near.delete_link(first).unwrap();
+    keeps_step(&mut world.near, &mut kernel);
+    assert!(kernel.nexthops.is_empty());
 }

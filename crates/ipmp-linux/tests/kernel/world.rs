@@ -116,7 +116,7 @@ pub(crate) fn keeps_step(rtnl: &mut Rtnl, kernel: &mut Kernel) {
     let start = Instant::now();
     loop {
         match rtnl.changes() {
-            Ok(changes) => changes.into_iter().for_each(|change| kernel.apply(change)),
+            Ok(changes) => take(kernel, changes),
             Err(overrun) => panic!("{overrun}"),
         }
         let real = sorted(other.observe().unwrap());
@@ -127,6 +127,13 @@ pub(crate) fn keeps_step(rtnl: &mut Rtnl, kernel: &mut Kernel) {
             assert_eq!(sorted(kernel.clone()), real);
         }
         wait_readable(rtnl, Duration::from_millis(50));
+    }
+}
+
+/// Applies changes.
+pub(crate) fn take(kernel: &mut Kernel, changes: Vec<Change>) {
+    for change in changes {
+        kernel.apply(change);
     }
 }
 
