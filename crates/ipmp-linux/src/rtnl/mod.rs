@@ -5,7 +5,7 @@
 //! request asks for while it is being sent; its answers are there when `send` returns, and nothing
 //! here ever waits.
 //!
-//! Where the kernel changes something without telling, [`memory`] knows; see there.
+//! Where the kernel changes something without telling, the module `memory` knows; see there.
 
 mod apply;
 mod decode;
