@@ -21,6 +21,7 @@ mod group;
 mod history;
 mod link;
 mod member;
+mod payload;
 mod prober;
 mod random;
 mod rtt;

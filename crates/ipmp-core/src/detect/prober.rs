@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::group::believable;
 use super::history::{HISTORY, History, Losses, Outcome, Sample, comes_after};
+use super::payload::{self, Kind};
 use super::random::Random;
 use super::schedule::Schedule;
 use super::targets::{Reserve, Targets};
@@ -32,14 +33,6 @@ const SIDE_HISTORY: usize = 8;
 /// The all-hosts groups.
 const ALL_HOSTS: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1));
 const ALL_NODES: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
-
-/// What a probe is for; the number stands in its payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Failure = 0x1234,
-    Discovery = 0x5678,
-    RoundTrip = 0x9abc,
-}
 
 /// How fast a group probes.
 #[derive(Clone, Copy, Debug)]
@@ -422,7 +415,7 @@ impl Prober {
             target,
             identifier: self.identifier,
             sequence: self.sequence,
-            payload: payload(cookie, kind, self.sequence),
+            payload: payload::encode(cookie, kind, self.sequence),
         };
         (sample, probe)
     }
@@ -431,12 +424,8 @@ impl Prober {
         if reply.identifier != self.identifier || !self.may_answer(reply.source) {
             return Accepted::Unknown;
         }
-        let cookie = u64::from(word(&reply.payload, 0)) << 32 | u64::from(word(&reply.payload, 4));
-        let kind = match word(&reply.payload, 8) {
-            k if k == Kind::Failure as u32 => Kind::Failure,
-            k if k == Kind::Discovery as u32 => Kind::Discovery,
-            k if k == Kind::RoundTrip as u32 => Kind::RoundTrip,
-            _ => return Accepted::Unknown,
+        let Some((cookie, kind)) = payload::decode(reply.payload) else {
+            return Accepted::Unknown;
         };
         let history = match kind {
             Kind::Failure => &mut self.history,
@@ -508,18 +497,4 @@ fn patience(targets: &Targets, target: IpAddr, interval: Duration) -> Duration {
         .find(|t| t.address == target)
         .and_then(|t| t.estimate.critical())
         .map_or(interval, |critical| critical.clamp(interval / 2, interval))
-}
-
-fn payload(cookie: u64, kind: Kind, sequence: u16) -> [u8; 16] {
-    let low = u64::from(kind as u32) << 32 | u64::from(sequence);
-    (u128::from(cookie) << 64 | u128::from(low)).to_be_bytes()
-}
-
-/// The 32-bit word of a payload that begins at `at`.
-fn word(payload: &[u8; 16], at: usize) -> u32 {
-    payload
-        .iter()
-        .skip(at)
-        .take(4)
-        .fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
