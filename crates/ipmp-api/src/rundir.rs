@@ -75,6 +75,40 @@ impl RunDirectory {
         self.path.join("log")
     }
 
+    /// Whether what is in the directory is about the network namespace with this cookie
+    /// (`SO_NETNS_COOKIE`). An inode number is given to another namespace once its own is gone, and
+    /// that one must not inherit addresses. Without a cookie, on either side, it is.
+    pub fn is_of(&self, cookie: Option<u64>) -> bool {
+        let noted = fs::read_to_string(self.cookie()).ok();
+        let noted = noted.and_then(|text| text.trim().parse::<u64>().ok());
+        noted
+            .zip(cookie)
+            .is_none_or(|(noted, cookie)| noted == cookie)
+    }
+
+    /// Notes which network namespace the directory is about. What was saved for another one is
+    /// removed first; tells whether there was one.
+    pub fn dedicate(&self, cookie: Option<u64>) -> Result<bool, RunDirectoryError> {
+        let failed = |path: PathBuf| |error| RunDirectoryError::Io(path, error);
+        let was_other = !self.is_of(cookie);
+        if was_other {
+            match fs::remove_file(self.state()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(RunDirectoryError::Io(self.state(), error));
+                }
+                _ => {}
+            }
+        }
+        if let Some(cookie) = cookie {
+            fs::write(self.cookie(), format!("{cookie}\n")).map_err(failed(self.cookie()))?;
+        }
+        Ok(was_other)
+    }
+
+    fn cookie(&self) -> PathBuf {
+        self.path.join("cookie")
+    }
+
     /// Creates the directory and its parent if need be, and refuses one that somebody else could
     /// put files into: what is read here decides what the daemon does.
     pub fn create(&self) -> Result<(), RunDirectoryError> {
@@ -158,6 +192,23 @@ mod tests {
                 Err(RunDirectoryError::ForeignOwner(_, 12))
             ));
         }
+    }
+
+    #[test]
+    fn another_namespace_inherits_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(base.path().join("1"));
+        run.create().unwrap();
+        fs::write(run.state(), "{}").unwrap();
+        for cookie in [None, Some(7), Some(7), None] {
+            assert!(run.is_of(cookie));
+            assert!(!run.dedicate(cookie).unwrap());
+            assert!(run.state().exists());
+        }
+        assert!(!run.is_of(Some(8)));
+        assert!(run.dedicate(Some(8)).unwrap());
+        assert!(run.is_of(Some(8)));
+        assert!(!run.state().exists());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 use ipmp_api::{Client, RunDirectory, saved};
 use ipmp_core::asked::Saved;
-use ipmp_linux::process::{Detached, Launch, detach};
+use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
@@ -120,6 +120,9 @@ impl Daemon {
             tracing::error!("cannot read {CONFIG}: {error}; using defaults");
             config::parse("", &self.options).0
         });
+        if self.run.dedicate(network_namespace_cookie())? {
+            tracing::warn!("forgot what was saved for an earlier network namespace of this number");
+        }
         let saved = read_saved(&self.run.state())?;
         if !self.options.debug {
             drop_capabilities();

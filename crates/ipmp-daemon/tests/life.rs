@@ -3,6 +3,13 @@
 //!
 //! The test is its own daemon and its own tool: the name it is called by decides.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "a test, without the harness by which the lints would know it"
+)]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         ("state outlives the daemon", state),
         ("a killed daemon is replaced", killed),
         ("damaged state is set aside", damaged),
+        ("another namespace inherits nothing", another_namespace),
         ("tools start it", started_by_a_tool),
         ("nothing to adopt", nothing_to_adopt),
         ("a hijacked directory is refused", hijacked),
@@ -206,6 +214,21 @@ fn damaged(run: &RunDirectory) {
     start(&[]);
     assert!(logged(run, "has format 99, newer than"));
     assert!(run.path().join("state.damaged-2").exists());
+    end(run, Signal::SIGTERM);
+}
+
+fn another_namespace(run: &RunDirectory) {
+    start(&[]);
+    let local = Ask::SetLocalMac { local: Some(true) };
+    let mut client = Client::connect().unwrap();
+    assert_eq!(client.execute(&local).unwrap(), Ok(Answer::Done));
+    end(run, Signal::SIGTERM);
+    fs::write(run.path().join("cookie"), "1\n").unwrap();
+    start(&[]);
+    assert!(logged(
+        run,
+        "forgot what was saved for an earlier network namespace"
+    ));
     end(run, Signal::SIGTERM);
 }
 

@@ -1,4 +1,4 @@
-//! Becoming a daemon.
+//! Becoming a daemon, and knowing where.
 //!
 //! ```text
 //! launcher --fork--> child (own session) --fork--> daemon (parent: init)
@@ -9,9 +9,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{ForkResult, chdir, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid};
 
@@ -71,7 +73,7 @@ fn is_parent() -> nix::Result<bool> {
 #[expect(unsafe_code, reason = "std has no exit without atexit handlers")]
 fn quit() -> ! {
     // SAFETY: `_exit` ends the process and touches nothing of it.
-    unsafe { nix::libc::_exit(0) }
+    unsafe { libc::_exit(0) }
 }
 
 fn outcome(pipe: OwnedFd) -> Result<(), String> {
@@ -103,5 +105,47 @@ impl Launch {
     pub fn gave_up(mut self, reason: &str) {
         // The launcher may have been killed.
         let _ = writeln!(self.0, "{reason}");
+    }
+}
+
+/// A number that no other network namespace has or had since the machine was started, unlike the
+/// inode number, which the next one gets. For the calling thread's; `None` before kernel 5.14.
+#[expect(unsafe_code, reason = "nix does not know SO_NETNS_COOKIE")]
+pub fn network_namespace_cookie() -> Option<u64> {
+    let socket = UnixDatagram::unbound().ok()?;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;
+    // SAFETY: `cookie` has room for the `length` bytes the kernel may write, both outlive the call,
+    // and any eight bytes are a `u64`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (result == 0).then_some(cookie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::on_thread;
+
+    #[test]
+    fn a_namespace_keeps_its_cookie() {
+        assert_eq!(network_namespace_cookie(), network_namespace_cookie());
+        assert_eq!(
+            network_namespace_cookie(),
+            on_thread(network_namespace_cookie)
+        );
+    }
+
+    #[test]
+    fn a_process_with_threads_does_not_fork() {
+        // The test runner's own thread is there beside this one.
+        on_thread(|| assert!(detach().is_err()));
     }
 }
