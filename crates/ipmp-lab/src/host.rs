@@ -29,7 +29,7 @@ mod process;
 mod words;
 
 /// How long a command may take that [`Host::run`] waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A host. Clones are the same host.
 #[derive(Clone, Debug)]
@@ -333,7 +333,7 @@ impl Host {
     /// Sockets opened there stay in the host's network.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
         netns::on_thread(|| {
-            self.0.pidfd.join_network().about(&self.0.name)?;
+            self.joined(self.0.pidfd.join_network())?;
             Ok(work())
         })
     }
@@ -348,13 +348,20 @@ impl Host {
             .about(&self.0.name)
     }
 
+    fn joined(&self, result: io::Result<()>) -> Result<(), LabError> {
+        if result.is_err() && lock(&self.0.init).is_none() {
+            return Err(LabError::new(&self.0.name, "switched off"));
+        }
+        result.about(&self.0.name)
+    }
+
     /// Runs `work` on a thread whose children are born inside the host.
     fn inside<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, LabError> + Send,
     ) -> Result<T, LabError> {
         netns::on_thread(|| {
-            self.0.pidfd.join_host().about(&self.0.name)?;
+            self.joined(self.0.pidfd.join_host())?;
             work()
         })
     }

@@ -28,3 +28,24 @@ pub(crate) fn split(line: &str) -> Result<Vec<String>, &'static str> {
     words.extend(word);
     Ok(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn words_are_split_as_a_shell_would() {
+        let words = |line| split(line).unwrap();
+        assert!(words("  ").is_empty());
+        assert_eq!(words(" a  b\t'c d' "), ["a", "b", "c d"]);
+        assert_eq!(
+            words("eeprom 'local-mac-address?=true'"),
+            ["eeprom", "local-mac-address?=true"]
+        );
+        assert_eq!(words(r#"a'b'"c"\ d '' "" "\"""#), ["abc d", "", "", "\""]);
+        assert_eq!(words(r"'a\b'"), [r"a\b"]);
+        for bad in ["'a", "\"a", "a\\"] {
+            assert!(split(bad).is_err(), "{bad}");
+        }
+    }
+}

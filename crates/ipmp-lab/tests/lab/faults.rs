@@ -91,9 +91,10 @@ fn one_way() -> Outcome {
         let (from, to) = ((&pair.host1, ip(1)), (&pair.host2, ip(2)));
         let stream = UdpStream::start(from, to, ms(1), ms(100))?;
         let report = stream.finish()?;
-        let (lost, whole) = match forth_lost {
-            true => (report.forth, report.back),
-            false => (report.back, report.forth),
+        let (lost, whole) = if forth_lost {
+            (report.forth, report.back)
+        } else {
+            (report.back, report.forth)
         };
         equal("against it", lost.received(), 0)?;
         equal("with it", whole.lost(), 0)?;

@@ -208,7 +208,12 @@ fn power_off() -> Outcome {
     equal("runs", process.wait(Duration::ZERO)?, None)?;
     pair.host2.power_off();
     holds("ended", process.wait(Duration::ZERO)?.is_some())?;
-    holds("commands fail", pair.host2.run("true").is_err())?;
+    let refused = pair.host2.run("true").err().map(|error| error.to_string());
+    equal(
+        "commands",
+        refused.as_deref(),
+        Some("lab: host2: switched off"),
+    )?;
     equal(
         "answers",
         Ping::count(&pair.host1, ip(2), 3, ms(5))?.received(),

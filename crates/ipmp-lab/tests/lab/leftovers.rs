@@ -56,10 +56,15 @@ fn dropped() -> Outcome {
     // Values that outlive their lab keep a descriptor of the network, but no process.
     holds("ended", process.wait(Duration::ZERO)?.is_some())?;
     drop((pair.host1, pair.host2, pair.nic1, pair.nic2, pair.switch));
-    holds(
-        &format!("still {:?}", in_use(&names)),
-        in_use(&names).is_empty(),
-    )
+    gone(&names)
+}
+
+/// Waits until namespaces of these numbers are gone. Numbers are used again, so other tests may have
+/// some of them for a while.
+fn gone(names: &BTreeSet<String>) -> Outcome {
+    let what = "the namespaces are gone";
+    wait_until(what, Duration::from_secs(20), || in_use(names).is_empty())?;
+    Ok(())
 }
 
 fn killed() -> Outcome {
@@ -77,10 +82,7 @@ fn killed() -> Outcome {
     child.kill()?;
     child.wait()?;
     holds("in use", used == names)?;
-    wait_until("the namespaces are gone", Duration::from_secs(10), || {
-        in_use(&names).is_empty()
-    })?;
-    Ok(())
+    gone(&names)
 }
 
 /// A lab with something running in it, until it is killed.

@@ -53,7 +53,7 @@ fn lab() -> Result<Lab, Box<dyn Error>> {
     Ok(Lab::new(&std::env::current_exe()?)?)
 }
 
-/// Two hosts on a switch: `host1` is 10.0.0.1 and fd00::1, `host2` is 10.0.0.2 and fd00::2.
+/// Two hosts on a switch: `host1` has 10.0.0.1 and `fd00::1`, `host2` has 10.0.0.2 and `fd00::2`.
 struct Pair {
     host1: Host,
     host2: Host,
@@ -98,6 +98,7 @@ const fn ms(milliseconds: u64) -> Duration {
 }
 
 /// Fails with what was compared.
+#[expect(clippy::needless_pass_by_value, reason = "callers read better")]
 fn equal<T: PartialEq + std::fmt::Debug>(what: &str, is: T, should_be: T) -> Outcome {
     if is == should_be {
         Ok(())

@@ -32,18 +32,21 @@ fn ping() -> Outcome {
     frames(&pair, |counter| counter.carried, 20)?;
     let fault = Instant::now();
     pair.nic2.cable.silence();
-    let silent = Instant::now();
     frames(&pair, |counter| counter.swallowed, 100)?;
-    let out = silent.elapsed();
     pair.nic2.cable.unsilence();
     let repaired = Instant::now();
     frames(&pair, |counter| counter.carried, 20)?;
     let trail = ping.stop()?;
-    holds("a hundred lost", trail.since(fault).lost() >= 100)?;
+    // Some of the hundred frames may have been other ones than ours.
+    let lost = trail.since(fault).lost();
+    holds(&format!("about a hundred lost: {lost}"), lost >= 90)?;
     equal("lost none afterwards", trail.since(repaired).lost(), 0)?;
-    let outage = trail.longest_outage();
-    // A hundred lost, two milliseconds apart, lie between two that were answered.
-    holds(&format!("{outage:?} is about {out:?}"), outage >= ms(190))
+    // They were sent two milliseconds apart, between two that were answered.
+    let (outage, least) = (trail.longest_outage(), ms(180));
+    holds(
+        &format!("{outage:?} is at least {least:?}"),
+        outage >= least,
+    )
 }
 
 fn udp() -> Outcome {
