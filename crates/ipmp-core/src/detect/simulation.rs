@@ -41,7 +41,7 @@ struct Host {
 
 impl Host {
     fn new(seed: u64) -> Self {
-        const TIMES_MS: [u64; 8] = [100, 1_000, 10_000, 20_000, 30_000, 60_000, 60_000, 90_000];
+        const TIMES_MS: [u64; 8] = [100, 1_000, 10_000, 10_000, 30_000, 30_000, 60_000, 90_000];
         let mut random = Random::new(seed);
         let mut pick = |count: usize| usize::try_from(random.number() % count as u64).unwrap();
         let detection_time = TIMES_MS[pick(TIMES_MS.len())];
@@ -110,7 +110,7 @@ impl Host {
         self.expect_silence("at the beginning");
         while self.world.now < end {
             // Idle for most of the time, as hosts are.
-            let idle = self.world.random.up_to(Duration::from_mins(150));
+            let idle = self.world.random.up_to(self.interval * 4_000);
             self.world.run(idle + self.interval * 15);
             self.expect_silence("without a fault");
             let fault = self.random_fault();
