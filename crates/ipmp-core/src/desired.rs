@@ -36,6 +36,8 @@ pub struct Placed {
     pub label: Option<String>,
     /// Not to be used as a source.
     pub deprecated: bool,
+    /// Stays on its link: a test address.
+    pub fixed: bool,
     /// The group of its home.
     pub group: Option<GroupName>,
 }
@@ -121,8 +123,7 @@ impl Layout {
                 broadcast: placed.broadcast,
                 label: placed.label.clone(),
                 deprecated: placed.deprecated,
-                // Link-local addresses need the kernel's own route, one for each link.
-                no_prefix_route: !placed.address.is_link_local6(),
+                no_prefix_route: !needs_own_route(placed),
             };
             desired.addresses.insert(key, new);
         }
@@ -290,4 +291,11 @@ impl Layout {
             .map(|placed| placed.address.ip)
             .min()
     }
+}
+
+/// Whether an address needs the on-link route the kernel makes for it: IPv6 sends nothing out of a
+/// link that has no route to the destination, not even if told to use that link. Link-local
+/// addresses live by that, and probes from a test address do.
+fn needs_own_route(placed: &Placed) -> bool {
+    placed.address.family() == Family::Inet6 && (placed.fixed || placed.address.is_link_local6())
 }

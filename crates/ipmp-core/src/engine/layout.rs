@@ -225,6 +225,7 @@ impl Engine {
                     broadcast: logical.broadcast,
                     label: label(&place, logical.family()),
                     deprecated: logical.flags.contains(Flags::DEPRECATED),
+                    fixed: logical.flags.contains(Flags::NOFAILOVER),
                     group: self.group_of(&logical.home.interface).cloned(),
                 })
             })

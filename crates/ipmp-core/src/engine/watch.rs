@@ -70,7 +70,7 @@ impl Engine {
         self.mark(now);
     }
 
-    /// Sets and clears the mark of failed interfaces. Without targets to tell more, it stays.
+    /// Sets and clears the mark of failed interfaces.
     fn mark(&mut self, now: Time) {
         let names: Vec<InterfaceName> = self.watch.watched.keys().cloned().collect();
         for name in names {
@@ -78,12 +78,12 @@ impl Engine {
                 Some(Health::Failed) => {
                     self.failed.insert(name);
                 }
-                Some(Health::Ok) => {
+                Some(Health::Ok | Health::NoTargets) => {
                     if self.failed.remove(&name) {
                         self.announce_all(now, &name);
                     }
                 }
-                Some(Health::NoTargets) | None => {}
+                None => {}
             }
         }
         let mut failed = std::mem::take(&mut self.failed);

@@ -315,3 +315,20 @@ fn another_hand_is_not_fought_endlessly() {
     host.pass(Duration::from_secs(15));
     assert_eq!(host.holders("192.168.0.87"), ["ge0"]);
 }
+
+#[test]
+fn without_targets_the_link_decides() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.silent.extend(["ge0".to_owned(), "ge1".to_owned()]);
+    host.ifconfig("ge0 plumb 192.168.0.86 group testgrp2 up");
+    host.ifconfig("ge0 addif 192.168.0.87 deprecated -failover up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group testgrp2 up");
+    host.ifconfig("ge1 addif 192.168.0.89 deprecated -failover up");
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.list(), LAB1);
+    host.carrier("ge1", false);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    host.carrier("ge1", true);
+    host.pass(Duration::from_secs(30));
+    assert_eq!(host.list(), LAB1);
+}
