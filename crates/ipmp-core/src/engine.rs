@@ -177,7 +177,8 @@ impl Engine {
             Event::Kernel(change) => self.observe(now, change, &mut actions),
             Event::Settings(settings) => {
                 self.settings = settings.clone();
-                self.detection.configure(now, settings);
+                let findings = self.detection.configure(now, settings);
+                report(findings, &mut actions);
             }
             Event::Command { id, command } => self.queue.push_back((id, command)),
             Event::Applied(results) => self.applied(now, results, &mut actions),
