@@ -6,8 +6,9 @@
 //! overlay would be shorter, but an ordinary user's cannot be written below `/etc/default`, whose
 //! owner does not exist in the user namespace.)
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::error::{About, LabError};
 
-/// Where a host's own things are: tools, and the machine's `/etc`.
+/// Where a host's own things are: the program, the tools that are links to it, the machine's `/etc`.
 const OWN: &str = "/run/ipmp-lab";
 
 /// The tools of a host, each a link to the one executable.
@@ -43,13 +44,27 @@ pub(crate) fn is_own(path: &Path) -> bool {
 
 /// Furnishes the mount namespace of the calling thread, all but `/proc`.
 pub(crate) fn furnish(program: &Path) -> Result<(), LabError> {
+    // Held, since it may be in one of the directories that are about to be covered.
+    let held = File::open(program).about(program.display())?;
     tmpfs("/run")?;
     let own = PathBuf::from(OWN);
     let sbin = own.join("sbin");
     directory(&sbin)?;
+    let inside = own.join("program");
+    File::create(&inside).about(inside.display())?;
+    let source = format!("/proc/thread-self/fd/{}", held.as_raw_fd());
+    let bind = MsFlags::MS_BIND;
+    mount(
+        Some(source.as_str()),
+        &inside,
+        None::<&str>,
+        bind,
+        None::<&str>,
+    )
+    .about(program.display())?;
     for tool in TOOLS {
         let link = sbin.join(tool);
-        symlink(program, &link).about(link.display())?;
+        symlink(&inside, &link).about(link.display())?;
     }
     etc(&own.join("etc"))?;
     if Path::new("/var/lib").is_dir() {

@@ -53,7 +53,7 @@ impl Drop for Stop {
 
 /// When to send: at `every` from the start on, whatever happens in between, until the limit or until
 /// told to stop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Pace {
     start: Instant,
     every: Duration,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use super::{LOOK, Pace, Stop, outcome, readable_before};
+use super::{LINGER, LOOK, Pace, Stop, outcome, readable_before};
 use crate::error::{About, LabError};
 use crate::host::Host;
 
@@ -19,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct TcpConnection {
     object: String,
     stop: Stop,
+    /// Told when the client has ended: an echo that went first would reset the connection.
+    server_stop: Stop,
     client: JoinHandle<io::Result<TcpReport>>,
     server: JoinHandle<io::Result<()>>,
 }
@@ -57,12 +59,14 @@ impl TcpConnection {
         server.set_nodelay(true).about(&object)?;
         let stop = Stop::default();
         let pace = Pace::new(every, limit, &stop);
-        let same = pace.clone();
+        let server_stop = Stop::default();
+        let until = Pace::new(every, limit + LINGER, &server_stop);
         Ok(Self {
             client: here.thread(move || exchange(client, pace))?,
-            server: there.thread(move || echo(server, &same))?,
+            server: there.thread(move || echo(server, &until))?,
             object,
             stop,
+            server_stop,
         })
     }
 
@@ -75,7 +79,7 @@ impl TcpConnection {
     /// Lets it run to its limit or until it breaks, and tells how it fared.
     pub fn finish(self) -> Result<TcpReport, LabError> {
         let report = outcome(self.client, &self.object);
-        self.stop.tell();
+        self.server_stop.tell();
         outcome(self.server, &self.object)?;
         report
     }
