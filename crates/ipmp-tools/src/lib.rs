@@ -1,1 +1,34 @@
 //! ifconfig, ipmpstat, if_mpadm, eeprom, ipmp: parse words, ask the daemon, print.
+//!
+//! Every tool is a function of its arguments, an [`Environment`] (the daemon to ask, the
+//! configuration files to read) and a [`Console`] to print on; it returns its exit code. Nothing
+//! here decides anything about addresses: words become [`ipmp_core::Command`]s, a
+//! [`ipmp_core::Snapshot`] becomes text.
+//!
+//! | module | tool | asks the daemon for |
+//! |---|---|---|
+//! | [`ifconfig`] | `ifconfig` | one command for each word; a snapshot to list |
+//! | [`ipmpstat`] | `ipmpstat` | a snapshot |
+//! | [`if_mpadm`] | `if_mpadm` | offline and online |
+//! | [`eeprom`] | `eeprom` | how hardware addresses are given |
+//! | [`boot`] | `ipmp boot`, `ipmp check` | what the files in `/etc` say, through `ifconfig`'s words |
+//! | [`status`] | `ipmp status` | a snapshot |
+
+pub mod boot;
+pub mod console;
+pub mod daemon;
+pub mod eeprom;
+pub mod etc;
+pub mod if_mpadm;
+pub mod ifconfig;
+pub mod ipmpstat;
+pub mod local;
+pub mod status;
+
+#[cfg(test)]
+mod recorded;
+#[cfg(test)]
+mod sample;
+
+pub use console::Console;
+pub use daemon::{Daemon, Environment, Failure};

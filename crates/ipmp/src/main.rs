@@ -1,3 +1,140 @@
 //! The one executable of IPMP for Linux; the name it is called by picks the tool.
+//!
+//! Called as `in.mpathd`, `ifconfig`, `ipmpstat`, `if_mpadm` or `eeprom` it is that tool; by any
+//! other name its first word says which one, or what else to do.
 
-fn main() {}
+mod demo;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use ipmp_tools::console::{Console, FAILED, OK};
+use ipmp_tools::etc::Etc;
+use ipmp_tools::local::{Local, Start};
+use ipmp_tools::{Environment, boot, eeprom, if_mpadm, ifconfig, ipmpstat, status};
+use nix::unistd::geteuid;
+
+const USAGE: &str = "\
+usage: ipmp VERB ...
+  demo                        watch NICs fail and addresses live on, in namespaces
+  status [--json]             groups, interfaces, and where each address is
+  boot [--root DIR]           configure interfaces from /etc/hostname.IF
+  check [--root DIR]          say what is wrong with those files
+  ifconfig ...                configure and list interfaces
+  ipmpstat ...                show groups, interfaces, addresses, targets
+  if_mpadm -d|-r IF           take an interface out of service, put it back
+  eeprom 'local-mac-address?[=true|false]'
+                              how interfaces get their hardware address
+  in.mpathd ...               the daemon
+  --version
+Each verb tells more with --help. Called by the name of one of the five tools,
+ipmp is that tool.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let called = arguments.next().unwrap_or_default();
+    let called = Path::new(&called).file_name().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    if called == ipmp_lab::INIT {
+        // Does not return: this process is process 1 of a host of the demo.
+        return demo::main(&rest);
+    }
+    if let Some(code) = called.to_str().and_then(|tool| run(tool, &rest)) {
+        return code;
+    }
+    let verb = rest.split_first();
+    let verb = verb.and_then(|(verb, rest)| Some((verb.to_str()?, rest)));
+    let code = match verb {
+        Some(("boot", rest)) => ask(rest, Start::IfNeeded, |words, local, _, console| {
+            boot::run(words, local, console)
+        }),
+        Some(("check", rest)) => ask(rest, Start::Never, |words, _, _, console| {
+            boot::check(words, console)
+        }),
+        Some(("demo", rest)) => return demo::main(rest),
+        Some(("status", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
+            status::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("--help" | "help", _)) => say(USAGE),
+        Some(("--version", _)) => say(concat!("ipmp ", env!("CARGO_PKG_VERSION"), "\n")),
+        Some((tool, rest)) if let Some(code) = run(tool, rest) => return code,
+        _ => ask(&[], Start::Never, |_, _, _, console| console.usage(USAGE)),
+    };
+    ExitCode::from(code)
+}
+
+/// Runs `tool`; `None` if there is no such tool.
+fn run(tool: &str, arguments: &[OsString]) -> Option<ExitCode> {
+    let code = match tool {
+        "in.mpathd" => return Some(ipmp_daemon::main(arguments.to_vec())),
+        "ifconfig" => {
+            let forbidden = env::var_os("SUNW_NO_MPATHD");
+            let start = ifconfig::start(&texts(arguments), forbidden.as_deref());
+            ask(arguments, start, |words, local, etc, console| {
+                ifconfig::run(words, &mut environment(local, etc), console)
+            })
+        }
+        "ipmpstat" => ask(arguments, Start::Never, |words, local, etc, console| {
+            ipmpstat::run(words, screen(), &mut environment(local, etc), console)
+        }),
+        "if_mpadm" => ask(arguments, Start::Never, |words, local, etc, console| {
+            if_mpadm::run(words, &mut environment(local, etc), console)
+        }),
+        "eeprom" => ask(arguments, Start::Never, |words, local, etc, console| {
+            eeprom::run(words, &mut environment(local, etc), console)
+        }),
+        _ => return None,
+    };
+    Some(ExitCode::from(code))
+}
+
+/// Runs `tool` on this host and its terminal.
+fn ask(
+    arguments: &[OsString],
+    start: Start,
+    tool: impl FnOnce(&[String], &mut Local, &Etc, &mut Console<'_>) -> u8,
+) -> u8 {
+    let mut console = Console {
+        out: &mut io::stdout().lock(),
+        err: &mut io::stderr().lock(),
+    };
+    let etc = Etc::below(Path::new("/"));
+    tool(
+        &texts(arguments),
+        &mut Local::new(start),
+        &etc,
+        &mut console,
+    )
+}
+
+fn environment<'a>(local: &'a mut Local, etc: &'a Etc) -> Environment<'a> {
+    Environment {
+        daemon: local,
+        etc,
+        privileged: geteuid().is_root(),
+    }
+}
+
+/// Arguments as text. What is not UTF-8 is no name of anything here and refused as such.
+fn texts(arguments: &[OsString]) -> Vec<String> {
+    let texts = arguments.iter().map(|text| text.to_string_lossy());
+    texts.map(Into::into).collect()
+}
+
+/// How many lines the terminal has; `None` if standard output is none.
+fn screen() -> Option<usize> {
+    let lines = || env::var("LINES").ok()?.parse().ok();
+    io::stdout().is_terminal().then(|| lines().unwrap_or(24))
+}
+
+/// Prints a text; that nobody reads it is no failure.
+fn say(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => FAILED,
+        _ => OK,
+    }
+}

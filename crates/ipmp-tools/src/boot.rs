@@ -1,0 +1,415 @@
+//! `ipmp boot`: configures the host from the files in `/etc`, as Solaris does at boot; `ipmp check`
+//! only says what is wrong with them.
+//!
+//! 1. All files are checked. One with an error is left out whole, the others go on.
+//! 2. Interfaces are plumbed, IPv4 first; those that are not there are plumbed all the same, and
+//!    the daemon lends their data addresses to other members of their group until they appear.
+//! 3. Each is configured from its file, word by word as `ifconfig` would.
+//! 4. What became of the addresses of missing interfaces is told.
+//! 5. Default routes go to the routers in `/etc/defaultrouter`.
+
+mod files;
+mod lint;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use files::{Found, HostnameFile, Problem};
+use ipmp_core::snapshot::{Interface, Logical};
+use ipmp_core::{Command, Family, Flags, InterfaceName, LogicalName, Snapshot};
+
+use crate::console::{Console, FAILED, OK};
+use crate::daemon::{Daemon, Environment, Failure};
+use crate::etc::Etc;
+use crate::ifconfig::{Line, display_name};
+
+const TOOL: &str = "ipmp";
+
+const BOOT_USAGE: &str = "\
+usage: ipmp boot [--root DIR] [--check]
+  Configures interfaces from /etc/hostname.IF and /etc/hostname6.IF, with
+  /etc/netmasks, /etc/hosts and /etc/defaultrouter.
+  --root DIR    the files are below DIR
+  --check       only say what is wrong with them
+";
+
+const CHECK_USAGE: &str = "\
+usage: ipmp check [--root DIR]
+  Says what is wrong with /etc/hostname.IF, /etc/hostname6.IF, /etc/netmasks
+  and /etc/defaultrouter; changes nothing.
+  --root DIR    the files are below DIR
+";
+
+/// What the boot does to the host.
+pub trait Host: Daemon {
+    /// Installs a default route through a gateway on a link, unless there is one already.
+    fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> Result<(), String>;
+}
+
+/// Runs `ipmp boot` with `arguments`, the verb not among them.
+pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>) -> u8 {
+    let result = match Options::parse(arguments) {
+        Some(Options { help: true, .. }) => {
+            console.out.write_all(BOOT_USAGE.as_bytes()).map(|()| OK)
+        }
+        Some(options) if options.check => check_files(&Etc::below(&options.root), console),
+        Some(options) => boot(&Etc::below(&options.root), host, console),
+        None => Ok(console.usage(BOOT_USAGE)),
+    };
+    console.finish(TOOL, result)
+}
+
+/// Runs `ipmp check` with `arguments`, the verb not among them.
+pub fn check(arguments: &[String], console: &mut Console<'_>) -> u8 {
+    let result = match Options::parse(arguments) {
+        Some(Options { help: true, .. }) => {
+            console.out.write_all(CHECK_USAGE.as_bytes()).map(|()| OK)
+        }
+        Some(options) => check_files(&Etc::below(&options.root), console),
+        None => Ok(console.usage(CHECK_USAGE)),
+    };
+    console.finish(TOOL, result)
+}
+
+struct Options {
+    root: PathBuf,
+    check: bool,
+    help: bool,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let mut options = Self {
+            root: Path::new("/").to_owned(),
+            check: false,
+            help: false,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--check" => options.check = true,
+                "--help" => options.help = true,
+                "--root" => options.root = arguments.next()?.into(),
+                other => options.root = other.strip_prefix("--root=")?.into(),
+            }
+        }
+        Some(options)
+    }
+}
+
+/// Says everything that is wrong; nothing said and success if nothing is.
+fn check_files(etc: &Etc, console: &mut Console<'_>) -> io::Result<u8> {
+    let Found {
+        files,
+        mut problems,
+        ignored,
+    } = files::find(etc);
+    problems.extend(lint::errors(&files, etc));
+    let in_file = |name: &str, (line, reason): (usize, String)| Problem {
+        path: etc.path(name),
+        line: Some(line),
+        reason,
+    };
+    let netmasks = etc.netmask_errors();
+    problems.extend(netmasks.into_iter().map(|error| in_file("netmasks", error)));
+    for (line, router) in etc.default_routers() {
+        if let Err(word) = router {
+            let reason = format!("'{word}' is neither an address nor in /etc/hosts");
+            problems.push(in_file("defaultrouter", (line, reason)));
+        }
+    }
+    let code = if problems.is_empty() { OK } else { FAILED };
+    problems.extend(lint::warnings(&files, etc));
+    problems.extend(ignored.into_iter().map(|path| Problem {
+        path,
+        line: None,
+        reason: "warning: ignored, as its name does not end in a digit".to_owned(),
+    }));
+    for problem in problems {
+        console.complain(format_args!("{TOOL}: {problem}"));
+    }
+    Ok(code)
+}
+
+/// A boot under way.
+struct Boot<'a, 'b> {
+    etc: &'a Etc,
+    host: &'a mut dyn Host,
+    console: &'a mut Console<'b>,
+    failed: bool,
+}
+
+fn boot(etc: &Etc, host: &mut dyn Host, console: &mut Console<'_>) -> io::Result<u8> {
+    let Found {
+        files, problems, ..
+    } = files::find(etc);
+    let mut boot = Boot {
+        etc,
+        host,
+        console,
+        failed: false,
+    };
+    for problem in &problems {
+        boot.complain(problem);
+    }
+    let errors = lint::errors(&files, etc);
+    for problem in &errors {
+        boot.complain(problem);
+    }
+    let (unsound, sound): (Vec<_>, Vec<_>) = files
+        .into_iter()
+        .partition(|file| errors.iter().any(|problem| problem.path == file.path));
+    if sound.is_empty() && unsound.is_empty() {
+        return boot.end();
+    }
+    match boot.configure(&sound, &unsound) {
+        Ok(printed) => printed?,
+        Err(failure) => boot.complain(format_args!("in.mpathd: {failure}")),
+    }
+    boot.end()
+}
+
+impl Boot<'_, '_> {
+    fn complain(&mut self, what: impl std::fmt::Display) {
+        self.failed = true;
+        self.console.complain(format_args!("{TOOL}: {what}"));
+    }
+
+    fn end(&self) -> io::Result<u8> {
+        Ok(if self.failed { FAILED } else { OK })
+    }
+
+    /// Does everything that needs the daemon. The outer error is one that makes going on senseless.
+    fn configure(
+        &mut self,
+        sound: &[HostnameFile],
+        unsound: &[HostnameFile],
+    ) -> Result<io::Result<()>, Failure> {
+        if let Some(local) = self.etc.local_mac() {
+            let command = Command::SetLocalMac { local: Some(local) };
+            self.host.execute(command)?;
+        }
+        let mut plumbed = Vec::new();
+        for family in Family::ALL {
+            let mut failed = Vec::new();
+            for file in sound.iter().filter(|file| file.family == family) {
+                if self.plumb(file)? {
+                    plumbed.push(file);
+                } else {
+                    failed.push(display_name(&file.target.logical));
+                }
+            }
+            self.tell_failed("plumb", family, &failed);
+        }
+        for family in Family::ALL {
+            if let Err(error) = self.configure_family(family, &plumbed, unsound)? {
+                return Ok(Err(error));
+            }
+        }
+        let snapshot = self.host.snapshot()?;
+        for family in Family::ALL {
+            if let Err(error) = self.tell_missing(family, &plumbed, &snapshot) {
+                return Ok(Err(error));
+            }
+        }
+        self.route(&snapshot);
+        Ok(Ok(()))
+    }
+
+    /// Plumbs the interface of `file`; whether that worked.
+    fn plumb(&mut self, file: &HostnameFile) -> Result<bool, Failure> {
+        let logical = file.target.logical.clone();
+        let name = display_name(&logical);
+        let command = Command::Plumb {
+            logical,
+            family: file.family,
+            absent: true,
+        };
+        match self.host.execute(command) {
+            Ok(_) => Ok(true),
+            Err(Failure::Refused(refusal)) => {
+                self.complain(format_args!("plumb: {name}: {refusal}"));
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn configure_family(
+        &mut self,
+        family: Family,
+        plumbed: &[&HostnameFile],
+        unsound: &[HostnameFile],
+    ) -> Result<io::Result<()>, Failure> {
+        let snapshot = self.host.snapshot()?;
+        let of_family = || plumbed.iter().filter(|file| file.family == family);
+        let present: Vec<String> = of_family()
+            .filter(|file| is_present(&snapshot, &file.target.logical.interface))
+            .map(|file| display_name(&file.target.logical))
+            .collect();
+        if !present.is_empty() {
+            let names = present.join(" ");
+            let told = self
+                .console
+                .say(format_args!("configuring {family} interfaces: {names}."));
+            if told.is_err() {
+                return Ok(told);
+            }
+        }
+        let mut failed: Vec<String> = unsound
+            .iter()
+            .filter(|file| file.family == family)
+            .map(|file| display_name(&file.target.logical))
+            .collect();
+        for file in of_family() {
+            if let Err(problem) = self.words(file) {
+                self.complain(problem);
+                failed.push(display_name(&file.target.logical));
+            }
+        }
+        self.tell_failed("configure", family, &failed);
+        Ok(Ok(()))
+    }
+
+    /// Carries out the words of `file` up to the first that fails.
+    fn words(&mut self, file: &HostnameFile) -> Result<(), Problem> {
+        for call in &file.calls {
+            let mut line = Line::new(file.target.clone(), file.family, &call.words);
+            let mut environment = Environment {
+                daemon: &mut *self.host,
+                etc: self.etc,
+                privileged: false,
+            };
+            // What the words print is not told at boot.
+            while let Some(step) = line.step(&mut environment) {
+                step.map_err(|error| Problem {
+                    path: file.path.clone(),
+                    line: Some(call.line_of(error.position)),
+                    reason: error.text,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_failed(&mut self, verb: &str, family: Family, names: &[String]) {
+        if !names.is_empty() {
+            self.failed = true;
+            let names = names.join(" ");
+            self.console.complain(format_args!(
+                "Failed to {verb} {family} interface(s): {names}"
+            ));
+        }
+    }
+
+    /// Tells where the addresses of interfaces are that are not there.
+    fn tell_missing(
+        &mut self,
+        family: Family,
+        plumbed: &[&HostnameFile],
+        snapshot: &Snapshot,
+    ) -> io::Result<()> {
+        let mut missing: Vec<&InterfaceName> = plumbed
+            .iter()
+            .filter(|file| file.family == family)
+            .map(|file| &file.target.logical.interface)
+            .filter(|name| !is_present(snapshot, name))
+            .collect();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let told: Vec<String> = missing
+            .into_iter()
+            .map(|name| format!("{name} ({})", self.whereabouts(name, family, snapshot)))
+            .collect();
+        let told = told.join(" ");
+        self.console.say(format_args!(
+            "moving addresses from failed {family} interfaces: {told}."
+        ))
+    }
+
+    fn whereabouts(&mut self, name: &InterfaceName, family: Family, snapshot: &Snapshot) -> String {
+        let places: Vec<&LogicalName> = logicals(snapshot)
+            .map(|(_, logical)| logical)
+            .filter(|logical| logical.home.interface == *name && is_data(logical, family))
+            .map(|logical| &logical.name)
+            .collect();
+        let mut moved: Vec<&str> = Vec::new();
+        for place in &places {
+            let place = place.interface.as_str();
+            if place != name.as_str() && !moved.contains(&place) {
+                moved.push(place);
+            }
+        }
+        if places.is_empty() {
+            "nothing to move".to_owned()
+        } else if places.iter().any(|place| place.interface == *name) {
+            self.failed = true;
+            "couldn't move, no alternative interface".to_owned()
+        } else {
+            format!("moved to {}", moved.join(" "))
+        }
+    }
+
+    /// Installs default routes. The first router in the file is to stand in front.
+    fn route(&mut self, snapshot: &Snapshot) {
+        let mut routers = self.etc.default_routers();
+        routers.reverse();
+        for (line, router) in routers {
+            let done = router
+                .map_err(|word| format!("'{word}' is neither an address nor in /etc/hosts"))
+                .and_then(|router| {
+                    let index = link_to(snapshot, router)
+                        .ok_or_else(|| format!("{router}: on no interface's subnet"))?;
+                    self.host
+                        .add_default_route(index, router)
+                        .map_err(|reason| format!("{router}: {reason}"))
+                });
+            if let Err(reason) = done {
+                self.complain(Problem {
+                    path: self.etc.path("defaultrouter"),
+                    line: Some(line),
+                    reason,
+                });
+            }
+        }
+    }
+}
+
+fn is_present(snapshot: &Snapshot, name: &InterfaceName) -> bool {
+    let mut interfaces = snapshot.interfaces.iter();
+    interfaces.any(|interface| interface.name == *name && interface.index.is_some())
+}
+
+fn logicals(snapshot: &Snapshot) -> impl Iterator<Item = (&Interface, &Logical)> {
+    snapshot
+        .interfaces
+        .iter()
+        .flat_map(|interface| interface.logicals.iter().map(move |l| (interface, l)))
+}
+
+fn is_data(logical: &Logical, family: Family) -> bool {
+    logical.address.family() == family
+        && !logical.placeholder
+        && !logical.address.ip.is_unspecified()
+        && !logical.flags.contains(Flags::NOFAILOVER)
+}
+
+/// The link with an address on the subnet of `router`, one of data if there is one.
+fn link_to(snapshot: &Snapshot, router: IpAddr) -> Option<u32> {
+    let mut on_subnet: Vec<_> = logicals(snapshot)
+        .filter(|(_, logical)| {
+            logical.flags.contains(Flags::UP)
+                && !logical.address.ip.is_unspecified()
+                && logical.address.contains(router)
+        })
+        .filter_map(|(interface, logical)| Some((interface.index?, logical)))
+        .collect();
+    on_subnet.sort_by_key(|(_, logical)| logical.flags.contains(Flags::NOFAILOVER));
+    on_subnet.first().map(|(index, _)| *index)
+}
+
+#[cfg(test)]
+mod tests;

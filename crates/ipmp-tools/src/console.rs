@@ -1,0 +1,80 @@
+//! Where tools print, and how they end.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Exit code of success.
+pub const OK: u8 = 0;
+
+/// Exit code of every failure.
+pub const FAILED: u8 = 1;
+
+/// Standard output and standard error of a tool.
+#[expect(
+    missing_debug_implementations,
+    reason = "a pair of writers has nothing to show"
+)]
+pub struct Console<'a> {
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Errors and usage.
+    pub err: &'a mut dyn Write,
+}
+
+impl Console<'_> {
+    /// Prints one line of a result.
+    pub fn say(&mut self, line: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.out, "{line}")
+    }
+
+    /// Prints one line of complaint. That nobody reads it must not stop the tool.
+    pub fn complain(&mut self, line: impl fmt::Display) {
+        let _ = writeln!(self.err, "{line}");
+    }
+
+    /// Prints a usage text where errors go, and is a failure.
+    pub fn usage(&mut self, text: &str) -> u8 {
+        let _ = self.err.write_all(text.as_bytes());
+        FAILED
+    }
+
+    /// Ends `tool`: a reader that went away (`ipmpstat | head`) is a quiet success.
+    pub fn finish(&mut self, tool: &str, result: io::Result<u8>) -> u8 {
+        match result.and_then(|code| self.out.flush().map(|()| code)) {
+            Ok(code) => code,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
+            Err(error) => {
+                self.complain(format_args!("{tool}: standard output: {error}"));
+                FAILED
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_a_quiet_end() {
+        let mut err = Vec::new();
+        let mut console = Console {
+            out: &mut Closed,
+            err: &mut err,
+        };
+        let result = console.say("row").map(|()| FAILED);
+        assert_eq!(console.finish("ipmpstat", result), OK);
+        assert!(err.is_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! `if_mpadm`: takes an interface out of service and puts it back (manual `if_mpadm`).
+//!
+//! The daemon does it all: it moves the data addresses away, takes the test addresses down, and the
+//! other way round. It must be running.
+
+use ipmp_core::{Command, InterfaceName, Refusal};
+
+use crate::console::{Console, FAILED, OK};
+use crate::daemon::{Environment, Failure};
+
+const TOOL: &str = "if_mpadm";
+
+const USAGE: &str = "\
+usage: if_mpadm -d IF    take IF out of service: its addresses move away
+       if_mpadm -r IF    put IF back into service
+Example: if_mpadm -d ge1
+";
+
+/// Runs `if_mpadm` with `arguments`, its name not among them.
+pub fn run(
+    arguments: &[String],
+    environment: &mut Environment<'_>,
+    console: &mut Console<'_>,
+) -> u8 {
+    if let [help] = arguments
+        && help == "--help"
+    {
+        let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
+        return console.finish(TOOL, result);
+    }
+    let Some((undo, name)) = parse(arguments) else {
+        return console.usage(USAGE);
+    };
+    match ask(undo, name, environment) {
+        Ok(()) => OK,
+        Err(reason) => {
+            console.complain(format_args!("{TOOL}: fatal: {reason}"));
+            FAILED
+        }
+    }
+}
+
+/// `-d IF`, `-dIF` and the same with `-r`, once.
+fn parse(arguments: &[String]) -> Option<(bool, &str)> {
+    let (option, name) = match arguments {
+        [option, name] if option.len() == 2 => (option.as_str(), name.as_str()),
+        [joined] => joined
+            .split_at_checked(2)
+            .filter(|(_, name)| !name.is_empty())?,
+        _ => return None,
+    };
+    match option {
+        "-d" => Some((false, name)),
+        "-r" => Some((true, name)),
+        _ => None,
+    }
+}
+
+fn ask(undo: bool, name: &str, environment: &mut Environment<'_>) -> Result<(), String> {
+    let verb = if undo { "undo offline" } else { "offline" };
+    let cannot = |reason: &str| format!("{name}: cannot {verb}: {reason}");
+    let interface: InterfaceName = name
+        .parse()
+        .map_err(|_| cannot("not a physical interface or not in an IPMP group"))?;
+    let command = if undo {
+        Command::Online { interface }
+    } else {
+        Command::Offline { interface }
+    };
+    let Err(failure) = environment.daemon.execute(command) else {
+        return Ok(());
+    };
+    Err(match failure {
+        Failure::Refused(Refusal::AlreadyOffline) => {
+            format!("interface {name} is already offline")
+        }
+        Failure::Refused(Refusal::NotOffline) => format!("interface {name} is not offline"),
+        Failure::Refused(Refusal::NoSuchInterface) => format!("{name}: no such interface"),
+        Failure::Refused(Refusal::NotInGroup) => {
+            cannot("not a physical interface or not in an IPMP group")
+        }
+        Failure::Refused(Refusal::MinimumRedundancy) => {
+            cannot("no other functioning interfaces are in its group")
+        }
+        Failure::NotRunning => "in.mpathd: cannot establish communication: not running".to_owned(),
+        Failure::Unreachable(reason) => {
+            format!("in.mpathd: cannot establish communication: {reason}")
+        }
+        other => cannot(&other.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::etc::Etc;
+    use crate::recorded::{Recorded, refused, transcript};
+
+    fn say(line: &str, answer: Option<Result<ipmp_core::Answer, Failure>>) -> (String, Recorded) {
+        let mut daemon = Recorded::default();
+        daemon.answers.extend(answer);
+        let etc = Etc::below(std::path::Path::new("/nonexistent"));
+        (transcript(&mut daemon, &etc, line, run), daemon)
+    }
+
+    #[test]
+    fn off_and_on() {
+        let interface: InterfaceName = "ge1".parse().unwrap();
+        for (line, command) in [
+            (
+                "-d ge1",
+                Command::Offline {
+                    interface: interface.clone(),
+                },
+            ),
+            ("-rge1", Command::Online { interface }),
+        ] {
+            let (printed, daemon) = say(line, None);
+            assert_eq!(printed, "");
+            assert_eq!(daemon.commands, [command]);
+        }
+        for line in ["", "-d", "ge1", "-d ge1 -r ge1", "-x ge1", "-é"] {
+            let (printed, daemon) = say(line, None);
+            assert!(printed.starts_with("2> usage: if_mpadm -d IF"), "{line}");
+            assert!(printed.ends_with("exit 1\n"));
+            assert!(daemon.commands.is_empty());
+        }
+    }
+
+    #[test]
+    fn refusals_in_the_manuals_words() {
+        for (line, refusal, text) in [
+            (
+                "-d ge1",
+                Refusal::AlreadyOffline,
+                "interface ge1 is already offline",
+            ),
+            (
+                "-r ge1",
+                Refusal::NotOffline,
+                "interface ge1 is not offline",
+            ),
+            ("-d ge1", Refusal::NoSuchInterface, "ge1: no such interface"),
+            (
+                "-d ge1",
+                Refusal::NotInGroup,
+                "ge1: cannot offline: not a physical interface or not in an IPMP group",
+            ),
+            (
+                "-d ge1",
+                Refusal::MinimumRedundancy,
+                "ge1: cannot offline: no other functioning interfaces are in its group",
+            ),
+            (
+                "-r ge1",
+                Refusal::DuplicateMac("ge0".parse().unwrap()),
+                "ge1: cannot undo offline: hardware address not unique: ge0 has the same \
+                 (see eeprom 'local-mac-address?=true')",
+            ),
+        ] {
+            let (printed, _) = say(line, Some(refused(refusal)));
+            assert_eq!(printed, format!("2> if_mpadm: fatal: {text}\nexit 1\n"));
+        }
+        let (printed, _) = say("-d ge1", Some(Err(Failure::NotRunning)));
+        assert_eq!(
+            printed,
+            "2> if_mpadm: fatal: in.mpathd: cannot establish communication: not running\nexit 1\n"
+        );
+        let (printed, _) = say("-d ge1:1", None);
+        assert!(printed.contains("not a physical interface"));
+    }
+}

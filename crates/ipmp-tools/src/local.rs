@@ -1,0 +1,138 @@
+//! The daemon of the network namespace the tool runs in.
+
+use std::net::IpAddr;
+
+use ipmp_api::{CallError, Client, RunDirectory, saved};
+use ipmp_core::kernel::{Route, Via};
+use ipmp_core::plan::{Operation, Plan};
+use ipmp_core::{Answer, Command, Engine, Family, InterfaceAddress, Snapshot};
+use ipmp_linux::rtnl::Rtnl;
+use nix::unistd::geteuid;
+
+use crate::boot::Host;
+use crate::daemon::{Daemon, Failure};
+
+/// The protocol number of routes that an administrator configured (`RTPROT_STATIC`).
+const PROTOCOL_STATIC: u8 = 4;
+
+/// The metric of IPv6 routes that come without one (`IP6_RT_PRIO_USER`).
+const METRIC6: u32 = 1024;
+
+/// Whether changes start the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The first change starts it unless it runs.
+    IfNeeded,
+    /// It must be running.
+    Never,
+}
+
+/// The daemon of this network namespace. Nothing is connected or started before it is needed.
+#[derive(Debug)]
+pub struct Local {
+    start: Start,
+    client: Option<Client>,
+}
+
+impl Local {
+    /// The daemon, started by changes as `start` says.
+    pub const fn new(start: Start) -> Self {
+        Self {
+            start,
+            client: None,
+        }
+    }
+
+    /// A connection to the daemon that runs.
+    fn running(&mut self) -> Result<&mut Client, Failure> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect().map_err(failure)?,
+        };
+        Ok(self.client.insert(client))
+    }
+
+    /// A connection to the daemon, which is started if need be.
+    fn started(&mut self) -> Result<&mut Client, Failure> {
+        if self.start == Start::Never || self.client.is_some() {
+            return self.running();
+        }
+        let client = match Client::connect() {
+            Err(CallError::NotRunning) if !geteuid().is_root() => {
+                return Err(Failure::PermissionDenied);
+            }
+            Err(CallError::NotRunning) => ipmp_api::ensure_daemon()
+                .map_err(|error| Failure::Unreachable(error.to_string()))?,
+            client => client.map_err(failure)?,
+        };
+        Ok(self.client.insert(client))
+    }
+}
+
+impl Daemon for Local {
+    fn execute(&mut self, command: Command) -> Result<Answer, Failure> {
+        let answer = self.started()?.execute(&command).map_err(failure)?;
+        Ok(answer?)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        self.running()?.snapshot().map_err(failure)
+    }
+
+    fn view(&mut self) -> Result<Snapshot, Failure> {
+        match self.snapshot() {
+            Err(Failure::NotRunning) => {}
+            seen => return seen,
+        }
+        // A state file that cannot be used is the daemon's to complain about when it starts.
+        let saved = RunDirectory::of_this_namespace()
+            .ok()
+            .and_then(|directory| saved::read(&directory.state()).ok().flatten());
+        let kernel = Rtnl::open()
+            .and_then(|mut rtnl| rtnl.observe())
+            .map_err(|error| Failure::Unreachable(error.to_string()))?;
+        Ok(Engine::view(saved, kernel))
+    }
+}
+
+impl Host for Local {
+    fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> Result<(), String> {
+        let mut rtnl = Rtnl::open().map_err(|error| error.to_string())?;
+        let kernel = rtnl.observe().map_err(|error| error.to_string())?;
+        let family = Family::of(gateway);
+        let destination = InterfaceAddress::new(family.unspecified(), 0);
+        let is_there = kernel.routes.iter().any(|route| {
+            let through =
+                matches!(route.via, Via::Link { gateway: Some(there), .. } if there == gateway);
+            route.destination == destination && through
+        });
+        if is_there {
+            return Ok(());
+        }
+        let route = Route {
+            destination,
+            metric: if family == Family::Inet { 0 } else { METRIC6 },
+            protocol: PROTOCOL_STATIC,
+            via: Via::Link {
+                index,
+                gateway: Some(gateway),
+            },
+            source: None,
+        };
+        let plan = Plan {
+            operations: vec![Operation::AddRoute(route)],
+        };
+        let results = rtnl.apply(&plan).into_iter();
+        results
+            .collect::<Result<(), _>>()
+            .map_err(|error| error.text)
+    }
+}
+
+fn failure(error: CallError) -> Failure {
+    match error {
+        CallError::NotRunning => Failure::NotRunning,
+        CallError::PermissionDenied => Failure::PermissionDenied,
+        other => Failure::Unreachable(other.to_string()),
+    }
+}

@@ -1,0 +1,105 @@
+//! A daemon for tests: it writes down what it is asked and answers what it is told to.
+
+use std::collections::VecDeque;
+
+use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot};
+
+use crate::daemon::{Daemon, Environment, Failure};
+use crate::etc::Etc;
+
+/// A daemon that carries out nothing.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    /// What it was asked, in order.
+    pub(crate) commands: Vec<Command>,
+    /// What there is to see.
+    pub(crate) snapshot: Snapshot,
+    /// What it answers; [`Answer::Done`], and the next unit to `addif`, when nothing is left here.
+    pub(crate) answers: VecDeque<Result<Answer, Failure>>,
+    /// Whether it does not run.
+    pub(crate) is_down: bool,
+    units: u32,
+}
+
+impl Recorded {
+    /// One that shows this.
+    pub(crate) fn showing(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            ..Self::default()
+        }
+    }
+}
+
+impl Daemon for Recorded {
+    fn execute(&mut self, command: Command) -> Result<Answer, Failure> {
+        self.commands.push(command.clone());
+        match (self.answers.pop_front(), command) {
+            (Some(answer), _) => answer,
+            (None, Command::AddLogical { interface, .. }) => {
+                self.units += 1;
+                let created = LogicalName::new(interface, self.units);
+                Ok(Answer::Created(created))
+            }
+            (None, _) => Ok(Answer::Done),
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, Failure> {
+        if self.is_down {
+            Err(Failure::NotRunning)
+        } else {
+            Ok(self.snapshot.clone())
+        }
+    }
+
+    fn view(&mut self) -> Result<Snapshot, Failure> {
+        Ok(self.snapshot.clone())
+    }
+}
+
+/// What a tool printed and returned, as one text for golden tables.
+pub(crate) fn transcript(
+    daemon: &mut Recorded,
+    etc: &Etc,
+    line: &str,
+    tool: impl FnOnce(&[String], &mut Environment<'_>, &mut crate::Console<'_>) -> u8,
+) -> String {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    run(daemon, etc, &words, tool)
+}
+
+/// The same with words that may hold blanks or nothing.
+pub(crate) fn run(
+    daemon: &mut Recorded,
+    etc: &Etc,
+    words: &[String],
+    tool: impl FnOnce(&[String], &mut Environment<'_>, &mut crate::Console<'_>) -> u8,
+) -> String {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = tool(
+        words,
+        &mut Environment {
+            daemon,
+            etc,
+            privileged: true,
+        },
+        &mut crate::Console {
+            out: &mut out,
+            err: &mut err,
+        },
+    );
+    let mut text = String::from_utf8(out).unwrap();
+    for line in String::from_utf8(err).unwrap().lines() {
+        text.push_str(&format!("2> {line}\n"));
+    }
+    if code != 0 {
+        text.push_str(&format!("exit {code}\n"));
+    }
+    text
+}
+
+/// A refusal as the daemon gives it.
+pub(crate) fn refused(refusal: Refusal) -> Result<Answer, Failure> {
+    Err(Failure::Refused(refusal))
+}

@@ -1,0 +1,235 @@
+//! Hosts for golden tests, in the states the labs go through.
+
+use std::time::Duration;
+
+use ipmp_core::snapshot::{
+    Group, GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, Target,
+    TargetMode,
+};
+use ipmp_core::{Family, Flags, InterfaceAddress, LogicalName, Snapshot};
+
+/// A logical: its name, address with length, flags.
+pub(crate) fn logical(name: &str, address: &str, flags: u64) -> Logical {
+    let name: LogicalName = name.parse().unwrap();
+    let address = address_of(address);
+    let placeholder = address.ip.is_unspecified();
+    Logical {
+        home: name.clone(),
+        name,
+        broadcast: address.default_broadcast().filter(|_| !placeholder),
+        address,
+        flags: Flags(flags),
+        metric: 0,
+        mtu: if placeholder { 0 } else { 1500 },
+        placeholder,
+    }
+}
+
+/// Reads `ADDRESS/LENGTH`.
+pub(crate) fn address_of(text: &str) -> InterfaceAddress {
+    let (ip, prefix) = text.split_once('/').unwrap();
+    InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap())
+}
+
+/// A member of a group that works.
+pub(crate) fn member(name: &str, index: u32, group: &str, logicals: Vec<Logical>) -> Interface {
+    Interface {
+        name: name.parse().unwrap(),
+        index: Some(index),
+        loopback: false,
+        mac: Some(
+            format!("08:00:20:c0:ff:{:02x}", 0xe6 + index)
+                .parse()
+                .unwrap(),
+        ),
+        group: (!group.is_empty()).then(|| group.parse().unwrap()),
+        tracked: true,
+        state: InterfaceState::Ok,
+        link: LinkState::Up,
+        probe: ProbeState::Ok,
+        active: true,
+        standby: false,
+        inactive: false,
+        duplicate_mac: false,
+        down: false,
+        nominee: vec![],
+        logicals,
+        probing: vec![],
+    }
+}
+
+/// The loopback interface.
+pub(crate) fn loopback() -> Interface {
+    let mut address = logical("lo", "127.0.0.1/8", 0x100_0849);
+    address.mtu = 8232;
+    Interface {
+        mac: Some("0:0:0:0:0:0".parse().unwrap()),
+        loopback: true,
+        tracked: false,
+        ..member("lo", 1, "", vec![address])
+    }
+}
+
+/// A group in the order active, inactive, unusable.
+pub(crate) fn group(name: &str, state: GroupState, ms: u64, members: [&[&str]; 3]) -> Group {
+    let names = |class: &[&str]| class.iter().map(|name| name.parse().unwrap()).collect();
+    let [active, inactive, unusable] = members;
+    Group {
+        name: (!name.is_empty()).then(|| name.parse().unwrap()),
+        state,
+        failure_detection_time: (ms > 0).then(|| Duration::from_millis(ms)),
+        active: names(active),
+        inactive: names(inactive),
+        unusable: names(unusable),
+    }
+}
+
+/// Probing from `address` at `targets`.
+pub(crate) fn probing(mode: TargetMode, address: &str, targets: &[&str]) -> Probing {
+    let test_address = address.parse().ok();
+    Probing {
+        family: test_address.map_or(Family::Inet, Family::of),
+        mode,
+        test_address,
+        targets: targets
+            .iter()
+            .map(|target| Target {
+                address: target.parse().unwrap(),
+                rtt_average: None,
+                rtt_deviation: None,
+            })
+            .collect(),
+        state: if mode == TargetMode::Disabled {
+            ProbeState::Disabled
+        } else {
+            ProbeState::Ok
+        },
+        sent: 0,
+        acknowledged: 0,
+        unknown: 0,
+        missed: 0,
+    }
+}
+
+const DATA: u64 = 0x100_0843;
+const TEST: u64 = 0x904_0843;
+
+/// Lab 1: two active paths.
+pub(crate) fn lab1() -> Snapshot {
+    Snapshot {
+        interfaces: vec![
+            loopback(),
+            member(
+                "ge0",
+                6,
+                "testgrp2",
+                vec![
+                    logical("ge0", "192.168.0.86/24", DATA),
+                    logical("ge0:1", "192.168.0.87/24", TEST),
+                ],
+            ),
+            member(
+                "ge1",
+                7,
+                "testgrp2",
+                vec![
+                    logical("ge1", "192.168.0.88/24", DATA),
+                    logical("ge1:1", "192.168.0.89/24", TEST),
+                ],
+            ),
+        ],
+        groups: vec![group(
+            "testgrp2",
+            GroupState::Ok,
+            10_000,
+            [&["ge0", "ge1"], &[], &[]],
+        )],
+        local_mac_address: true,
+    }
+}
+
+/// Lab 1 after ge1 failed by probes.
+pub(crate) fn lab1_failed() -> Snapshot {
+    let moved = Logical {
+        home: "ge1".parse().unwrap(),
+        ..logical("ge0:2", "192.168.0.88/24", DATA)
+    };
+    let mut snapshot = lab1();
+    let [_, ge0, ge1] = snapshot.interfaces.as_mut_slice() else {
+        unreachable!()
+    };
+    ge0.logicals.push(moved);
+    ge1.logicals = vec![
+        logical("ge1", "0.0.0.0/0", 0x1900_0842),
+        logical("ge1:1", "192.168.0.89/24", 0x1904_0843),
+    ];
+    ge1.state = InterfaceState::Failed;
+    ge1.probe = ProbeState::Failed;
+    ge1.active = false;
+    snapshot.groups = vec![group(
+        "testgrp2",
+        GroupState::Degraded,
+        10_000,
+        [&["ge0"], &[], &["ge1"]],
+    )];
+    snapshot
+}
+
+/// Lab 2: one active path and a standby.
+pub(crate) fn lab2() -> Snapshot {
+    let mut snapshot = lab1();
+    let [_, ge0, ge1] = snapshot.interfaces.as_mut_slice() else {
+        unreachable!()
+    };
+    ge0.mac = None;
+    *ge1 = Interface {
+        index: Some(5),
+        mac: None,
+        standby: true,
+        inactive: true,
+        active: false,
+        ..member(
+            "ge1",
+            7,
+            "testgrp2",
+            vec![logical("ge1", "192.168.0.88/24", 0x6904_0843)],
+        )
+    };
+    snapshot.groups = vec![group(
+        "testgrp2",
+        GroupState::Ok,
+        10_000,
+        [&["ge0"], &["ge1"], &[]],
+    )];
+    snapshot
+}
+
+/// Lab 2 after ge0 failed by probes.
+pub(crate) fn lab2_failed() -> Snapshot {
+    let mut snapshot = lab2();
+    let [_, ge0, ge1] = snapshot.interfaces.as_mut_slice() else {
+        unreachable!()
+    };
+    ge0.logicals = vec![
+        logical("ge0", "0.0.0.0/0", 0x1900_0842),
+        logical("ge0:1", "192.168.0.87/24", 0x1904_0843),
+    ];
+    ge0.state = InterfaceState::Failed;
+    ge0.active = false;
+    ge1.inactive = false;
+    ge1.active = true;
+    ge1.logicals = vec![
+        logical("ge1", "192.168.0.88/24", 0x2904_0843),
+        Logical {
+            home: "ge0".parse().unwrap(),
+            ..logical("ge1:1", "192.168.0.86/24", 0x2100_0843)
+        },
+    ];
+    snapshot.groups = vec![group(
+        "testgrp2",
+        GroupState::Degraded,
+        10_000,
+        [&["ge1"], &[], &["ge0"]],
+    )];
+    snapshot
+}
