@@ -7,7 +7,8 @@
 mod script;
 mod stage;
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
@@ -48,8 +49,15 @@ enum Fault {
 }
 
 /// Runs the demo. Exit status 0 only when everything was as expected.
-pub(crate) fn main(arguments: Vec<String>, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
-    let options = match Options::try_parse_from(arguments) {
+///
+/// Has to be called while there is one thread. In a process that the demo started to be process 1 of
+/// a host, it does not return.
+pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
+    // First of all: this may be process 1 of a host.
+    let entered = ipmp_lab::enter();
+    let (mut out, mut err) = (io::stdout(), io::stderr());
+    let name = OsString::from("ipmp demo");
+    let options = match Options::try_parse_from([name].iter().chain(arguments)) {
         Ok(options) => options,
         Err(error) if error.use_stderr() => {
             let _closed = write!(err, "{error}");
@@ -60,11 +68,13 @@ pub(crate) fn main(arguments: Vec<String>, out: &mut dyn Write, err: &mut dyn Wr
             return ExitCode::SUCCESS;
         }
     };
-    match run(&options, out) {
+    let played = entered
+        .map_err(anyhow::Error::from)
+        .and_then(|()| run(&options, &mut out));
+    match played {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // The pipe to a pager that was left, or a lab that could not be built.
             let _closed = writeln!(err, "ipmp: demo: {error:#}");
             ExitCode::FAILURE
         }
@@ -73,7 +83,6 @@ pub(crate) fn main(arguments: Vec<String>, out: &mut dyn Write, err: &mut dyn Wr
 
 /// Runs the labs that were asked for; whether all was as expected.
 fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<bool> {
-    ipmp_lab::enter()?;
     let mut stage = Stage::build(options.fault, options.detection, out)?;
     if options.lab.is_none_or(|lab| lab == 1) {
         script::lab1(&mut stage)?;

@@ -37,6 +37,15 @@ impl Engine {
         }
     }
 
+    /// Whether an interface that leads somewhere is plumbed for IPv6.
+    fn uses_inet6(&self) -> bool {
+        self.kernel
+            .links
+            .values()
+            .filter(|link| link.kind != LinkKind::Loopback)
+            .any(|link| self.is_plumbed(&link.name, Family::Inet6))
+    }
+
     fn is_visible(&self, name: &InterfaceName) -> bool {
         Family::ALL
             .iter()
@@ -142,10 +151,14 @@ impl Engine {
                 logicals.push(self.placeholder(logical, link));
             }
         }
+        let loopback = link.is_some_and(|link| link.kind == LinkKind::Loopback);
         for (place, address) in self.foreign_logicals(name) {
+            // The kernel always has ::1. It counts once somebody uses IPv6.
+            if loopback && address.address.family() == Family::Inet6 && !self.uses_inet6() {
+                continue;
+            }
             logicals.push(self.foreign_picture(place, &address, link));
         }
-        // Units without an address of its family, where another hand took unit 0 away.
         logicals.sort_by_key(|logical| (logical.address.family(), logical.name.unit));
         logicals
     }

@@ -78,12 +78,10 @@ impl Engine {
                 Some(Health::Failed) => {
                     self.failed.insert(name);
                 }
-                Some(Health::Ok | Health::NoTargets) => {
-                    if self.failed.remove(&name) {
-                        self.announce_all(now, &name);
-                    }
+                Some(Health::Ok | Health::NoTargets) if self.failed.remove(&name) => {
+                    self.announce_all(now, &name);
                 }
-                None => {}
+                Some(Health::Ok | Health::NoTargets) | None => {}
             }
         }
         let mut failed = std::mem::take(&mut self.failed);

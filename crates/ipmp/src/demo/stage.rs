@@ -1,11 +1,12 @@
 //! The stage of the demo: hosts, cables, what is typed on them and what is checked.
 
+use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use ipmp_api::Client;
+use ipmp_api::{Client, RunDirectory};
 use ipmp_core::snapshot::{InterfaceState, ProbeState, Snapshot};
 use ipmp_lab::labs::{Moment, comparable};
 use ipmp_lab::traffic::Ping;
@@ -83,7 +84,15 @@ impl<'out> Stage<'out> {
         // host2 is the probe target, found by multicast, which Linux does not answer by default.
         host2.set_sysctl("net/ipv4/icmp_echo_ignore_broadcasts", "0")?;
         let detection = Duration::from_millis(detection_ms.into());
-        let mut stage = Self { _lab: lab, host1, host2, fault, detection, checks: Vec::new(), out };
+        let mut stage = Self {
+            _lab: lab,
+            host1,
+            host2,
+            fault,
+            detection,
+            checks: Vec::new(),
+            out,
+        };
         let how = match fault {
             Fault::Pull => "cables are pulled",
             Fault::Silent => "switch ports fall silent, links stay up",
@@ -143,12 +152,19 @@ impl<'out> Stage<'out> {
         let running = self.fault == Fault::Silent;
         let passed = comparable(&listing) == moment.listing(running);
         let seen = if passed { "as expected" } else { "differs" };
-        self.note(format!("{what}: ifconfig -a"), "as in the manual".into(), seen.into(), passed)
+        self.note(
+            format!("{what}: ifconfig -a"),
+            "as in the manual".into(),
+            seen.into(),
+            passed,
+        )
     }
 
     /// Lets a NIC fail and recover while host2 pings.
     pub(super) fn fails(&mut self, failure: &Failure) -> anyhow::Result<()> {
-        let Failure { nic, pinged, moves, .. } = *failure;
+        let Failure {
+            nic, pinged, moves, ..
+        } = *failure;
         let cable = self.host1.find_nic(nic)?;
         writeln!(self.out, "\nhost2# ping {pinged}")?;
         let to: IpAddr = pinged.parse()?;
@@ -195,14 +211,23 @@ impl<'out> Stage<'out> {
         std::thread::sleep(BREATH);
         self.mends(&cable)?;
         let repair = self.detection * 2 + PATIENCE;
-        self.awaits(&format!("{nic} is repaired"), repair, state(InterfaceState::Ok))?;
+        self.awaits(
+            &format!("{nic} is repaired"),
+            repair,
+            state(InterfaceState::Ok),
+        )?;
         std::thread::sleep(BREATH);
         let trail = ping.stop()?;
         writeln!(self.out, "{} pings, {} lost", trail.sent(), trail.lost())?;
         self.lists(&format!("{nic} back"), failure.after)?;
         let seen = format!("{} lost", trail.lost());
         let passed = trail.lost() == 0;
-        self.note(format!("{nic} back: pings of {pinged}"), "0 lost".into(), seen, passed)
+        self.note(
+            format!("{nic} back: pings of {pinged}"),
+            "0 lost".into(),
+            seen,
+            passed,
+        )
     }
 
     fn breaks(&mut self, nic: &Nic) -> anyhow::Result<()> {
@@ -212,7 +237,11 @@ impl<'out> Stage<'out> {
                 nic.cable.pull()?;
             }
             Fault::Silent => {
-                writeln!(self.out, "        (the switch port of {} falls silent)", nic.name)?;
+                writeln!(
+                    self.out,
+                    "        (the switch port of {} falls silent)",
+                    nic.name
+                )?;
                 nic.cable.silence();
             }
         }
@@ -222,11 +251,19 @@ impl<'out> Stage<'out> {
     fn mends(&mut self, nic: &Nic) -> anyhow::Result<()> {
         match self.fault {
             Fault::Pull => {
-                writeln!(self.out, "        (the cable of {} is plugged in)", nic.name)?;
+                writeln!(
+                    self.out,
+                    "        (the cable of {} is plugged in)",
+                    nic.name
+                )?;
                 nic.cable.plug()?;
             }
             Fault::Silent => {
-                writeln!(self.out, "        (the switch port of {} works again)", nic.name)?;
+                writeln!(
+                    self.out,
+                    "        (the switch port of {} works again)",
+                    nic.name
+                )?;
                 nic.cable.unsilence();
             }
         }
@@ -241,9 +278,11 @@ impl<'out> Stage<'out> {
         holds: impl Fn(&Snapshot) -> bool + Sync,
     ) -> anyhow::Result<()> {
         let waited = self.host1.enter(|| {
-            let mut client = Client::connect()?;
-            wait_until(what, within, || client.snapshot().is_ok_and(|snapshot| holds(&snapshot)))
-                .map_err(anyhow::Error::from)
+            let mut client = client()?;
+            wait_until(what, within, || {
+                client.snapshot().is_ok_and(|snapshot| holds(&snapshot))
+            })
+            .map_err(anyhow::Error::from)
         })?;
         match waited {
             Ok(waited) => writeln!(self.out, "        ({what} after {} ms)", waited.as_millis())?,
@@ -257,7 +296,12 @@ impl<'out> Stage<'out> {
 
     /// Checks that something is as expected.
     pub(super) fn check(&mut self, what: &str, expected: &str, seen: &str) -> anyhow::Result<()> {
-        self.note(what.to_owned(), expected.to_owned(), seen.to_owned(), expected == seen)
+        self.note(
+            what.to_owned(),
+            expected.to_owned(),
+            seen.to_owned(),
+            expected == seen,
+        )
     }
 
     fn note(
@@ -268,15 +312,27 @@ impl<'out> Stage<'out> {
         passed: bool,
     ) -> anyhow::Result<()> {
         if !passed {
-            writeln!(self.out, "        (FAILED: {what}: expected {expected}, seen {seen})")?;
+            writeln!(
+                self.out,
+                "        (FAILED: {what}: expected {expected}, seen {seen})"
+            )?;
         }
-        self.checks.push(Check { what, expected, seen, passed });
+        self.checks.push(Check {
+            what,
+            expected,
+            seen,
+            passed,
+        });
         Ok(())
     }
 
     /// Shows all checks; whether all passed.
     pub(super) fn table(&mut self) -> anyhow::Result<bool> {
-        writeln!(self.out, "\n{:<35}{:<24}{:<15}RESULT", "CHECK", "EXPECTED", "SEEN")?;
+        writeln!(
+            self.out,
+            "\n{:<35}{:<24}{:<15}RESULT",
+            "CHECK", "EXPECTED", "SEEN"
+        )?;
         for check in &self.checks {
             let result = if check.passed { "pass" } else { "FAIL" };
             writeln!(
@@ -304,4 +360,12 @@ impl<'out> Stage<'out> {
         self.host1.shell(&shell)?;
         Ok(())
     }
+}
+
+/// A connection to the daemon of the host whose files the calling thread sees. The host's `/proc` is
+/// of its own processes, so the namespace cannot be looked up there; but there is one daemon only.
+fn client() -> anyhow::Result<Client> {
+    let mut runs = fs::read_dir(RunDirectory::BASE).context(RunDirectory::BASE)?;
+    let run = runs.next().context("no daemon has run")??;
+    Ok(Client::connect_to(&RunDirectory::at(run.path()).socket())?)
 }
