@@ -15,6 +15,11 @@ use crate::host::Nic;
 /// Who our routes are from: somebody who typed them (`RTPROT_STATIC`).
 const STATIC: u8 = 4;
 
+/// The index of the first port in the backplane. Ports must not have the index that their NIC has in
+/// its host: the kernel would take the NIC for an ordinary one then, whose loss of carrier may be told
+/// up to a second late when another link changed shortly before (`linkwatch_urgent_event`).
+const FIRST_PORT: u32 = 1000;
+
 /// The links of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Links(Rtnl);
@@ -34,8 +39,18 @@ impl Links {
         host: &NetNs,
     ) -> Result<u32, LabError> {
         let port: InterfaceName = port.parse().about(port)?;
+        let index = u32::try_from(nic.cable.id().0)
+            .ok()
+            .map(|id| FIRST_PORT + id);
         self.0
-            .create_veth(&nic.name, host.as_fd(), Some(nic.mac), &port, here.as_fd())
+            .create_veth(
+                &nic.name,
+                host.as_fd(),
+                Some(nic.mac),
+                &port,
+                here.as_fd(),
+                index,
+            )
             .about(&nic.name)?;
         self.index(&port)
     }

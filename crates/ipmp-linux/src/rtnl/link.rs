@@ -14,7 +14,7 @@ use super::{Dump, Rtnl, RtnlError};
 
 impl Rtnl {
     /// Makes a pair of virtual Ethernet links, each in its own namespace. `name` gets `mac`, or one of
-    /// the kernel's choice as `peer` always does.
+    /// the kernel's choice as `peer` always does. `peer` gets that index, or the lowest free one.
     pub fn create_veth(
         &mut self,
         name: &InterfaceName,
@@ -22,8 +22,9 @@ impl Rtnl {
         mac: Option<MacAddress>,
         peer: &InterfaceName,
         peer_namespace: BorrowedFd<'_>,
+        peer_index: Option<u32>,
     ) -> Result<(), RtnlError> {
-        let mut other = encode::link_message(0);
+        let mut other = encode::link_message(peer_index.unwrap_or(0));
         other.attributes = vec![
             LinkAttribute::IfName(peer.to_string()),
             LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()),

@@ -346,7 +346,14 @@ fn links_come_move_and_go(mut world: World) {
     let (a, b) = (name("ge1"), name("sw1"));
     world
         .near
-        .create_veth(&a, here.as_fd(), Some(mac), &b, world.far_namespace.as_fd())
+        .create_veth(
+            &a,
+            here.as_fd(),
+            Some(mac),
+            &b,
+            world.far_namespace.as_fd(),
+            None,
+        )
         .unwrap();
     keeps_step(&mut world.near, &mut kernel);
     let made = kernel.link(&a).unwrap();

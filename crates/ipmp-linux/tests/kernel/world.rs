@@ -51,6 +51,7 @@ impl World {
                 None,
                 &name(far),
                 self.far_namespace.as_fd(),
+                None,
             )
             .unwrap();
         let ends = (
