@@ -1,0 +1,251 @@
+//! Faults and repairs, and the traffic that goes on meanwhile.
+//!
+//! ge1 fails. The datagrams to its data address come in through it, and so that those from it go out
+//! through it too, host2 has several addresses: which NIC a flow leaves by is decided by a hash of its
+//! addresses. What goes on is read off the cables' frame counters, since asking the daemon all the
+//! time would keep it from its work.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread::sleep;
+use std::time::Duration;
+
+use ipmp_core::snapshot::InterfaceState;
+use ipmp_lab::traffic::{TcpConnection, UdpStream};
+use ipmp_lab::{Direction, Nic, wait_until};
+use libtest_mimic::Failed;
+
+use crate::Fault;
+use crate::bed::{Bed, PATIENCE};
+
+/// The data address of ge1.
+const DATA: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 88));
+
+/// The addresses of host2, by their last byte. With two NICs, one in 512 hosts finds no address here
+/// to which its flow leaves by ge1.
+const PEERS: std::ops::RangeInclusive<u8> = 2..=10;
+
+/// Time between two datagrams of one direction.
+const EVERY: Duration = Duration::from_millis(1);
+
+/// Time between two messages of a connection.
+const MESSAGE_EVERY: Duration = Duration::from_millis(10);
+
+/// A stream that is not stopped ends by itself.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// How many frames a cable must carry each way for a stream to be under way.
+const UNDER_WAY: u64 = 100;
+
+/// How many frames a cable must carry for a move to be over, aftermath included.
+const OVER: u64 = 400;
+
+/// How many frames tell which way a flow goes.
+const TRIED: u64 = 20;
+
+/// How long a connection is given to come to itself after a move: the kernel's first retransmission
+/// is after 200 ms, and the pauses double.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// A connection that stood still for this long counts as broken.
+const STILL: Duration = Duration::from_secs(3);
+
+/// What a stream went through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    /// Datagrams to the data address that were lost.
+    pub(crate) to: usize,
+    /// Datagrams from the data address that were lost.
+    pub(crate) from: usize,
+    /// The longest time without service in either direction.
+    pub(crate) outage: Duration,
+}
+
+/// When something is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Moment {
+    Failure,
+    Repair,
+}
+
+impl Moment {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+/// A failure and its repair.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    failure: Span,
+    repair: Span,
+}
+
+impl Run {
+    pub(crate) const fn at(&self, moment: Moment) -> Span {
+        match moment {
+            Moment::Failure => self.failure,
+            Moment::Repair => self.repair,
+        }
+    }
+}
+
+/// How connections fared.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub(crate) connections: usize,
+    /// Why those that broke did.
+    pub(crate) broken: Vec<String>,
+    pub(crate) longest_stall: Duration,
+}
+
+/// Measures datagrams across so many failures and repairs.
+pub(crate) fn outages(fault: Fault, detection_ms: u32, runs: u32) -> Result<Vec<Run>, Failed> {
+    let bed = build(detection_ms)?;
+    (0..runs)
+        .map(|_| {
+            let peer = peer_by(&bed, &bed.ge1)?;
+            let failure = stream(&bed, peer, &bed.ge1, &bed.ge0, || fail(&bed, fault))?;
+            bed.awaits_state("ge1", InterfaceState::Failed)?;
+            let repair = stream(&bed, peer, &bed.ge0, &bed.ge1, || repair(&bed, fault))?;
+            bed.awaits_state("ge1", InterfaceState::Ok)?;
+            bed.awaits_probes(&["ge0", "ge1"])?;
+            Ok(Run { failure, repair })
+        })
+        .collect()
+}
+
+/// Takes established connections, so many made from each host, through a failure and a repair.
+pub(crate) fn connections(
+    fault: Fault,
+    detection_ms: u32,
+    from_each: usize,
+) -> Result<Survey, Failed> {
+    let bed = build(detection_ms)?;
+    let peers = || PEERS.cycle().map(peer).take(from_each);
+    let inside = (&bed.host1, DATA);
+    let mut connections = Vec::new();
+    for peer in peers() {
+        let outside = (&bed.host2, peer);
+        connections.push(TcpConnection::start(inside, outside, MESSAGE_EVERY, LIMIT)?);
+        connections.push(TcpConnection::start(outside, inside, MESSAGE_EVERY, LIMIT)?);
+    }
+    fail(&bed, fault)?;
+    bed.awaits_state("ge1", InterfaceState::Failed)?;
+    sleep(RECOVERY);
+    repair(&bed, fault)?;
+    bed.awaits_state("ge1", InterfaceState::Ok)?;
+    sleep(RECOVERY);
+    let mut survey = Survey {
+        connections: connections.len(),
+        ..Survey::default()
+    };
+    for connection in connections {
+        let report = connection.stop()?;
+        survey.longest_stall = survey.longest_stall.max(report.longest_stall);
+        let still = (report.longest_stall >= STILL).then(|| "stood still".to_owned());
+        survey.broken.extend(report.broken.or(still));
+    }
+    Ok(survey)
+}
+
+/// Lab 1, with more addresses for host2.
+fn build(detection_ms: u32) -> Result<Bed, Failed> {
+    let bed = Bed::lab1(detection_ms)?;
+    // The first is its own already.
+    for peer in PEERS.skip(1).map(peer) {
+        bed.host2.configure("ge0", &format!("{peer}/24"))?;
+    }
+    Ok(bed)
+}
+
+fn peer(last: u8) -> IpAddr {
+    Ipv4Addr::new(192, 168, 0, last).into()
+}
+
+fn fail(bed: &Bed, fault: Fault) -> Result<(), Failed> {
+    match fault {
+        Fault::Pull => bed.ge1.cable.pull()?,
+        Fault::Silent => bed.ge1.cable.silence(),
+    }
+    Ok(())
+}
+
+fn repair(bed: &Bed, fault: Fault) -> Result<(), Failed> {
+    match fault {
+        Fault::Pull => bed.ge1.cable.plug()?,
+        Fault::Silent => bed.ge1.cable.unsilence(),
+    }
+    Ok(())
+}
+
+/// An address of host2 to which datagrams from ge1's data address leave by this NIC.
+fn peer_by(bed: &Bed, nic: &Nic) -> Result<IpAddr, Failed> {
+    for peer in PEERS.map(peer) {
+        let before = [&bed.ge0, &bed.ge1].map(|nic| frames(nic, Direction::Transmit));
+        let start = (&bed.host1, DATA);
+        let stream = UdpStream::start(start, (&bed.host2, peer), EVERY, LIMIT)?;
+        let waited = wait_until("datagrams leave host1", PATIENCE, || {
+            let now = [&bed.ge0, &bed.ge1].map(|nic| frames(nic, Direction::Transmit));
+            now.iter()
+                .zip(before)
+                .any(|(now, before)| *now >= before + TRIED)
+        });
+        let leaves = frames(nic, Direction::Transmit);
+        stream.stop()?;
+        waited?;
+        let [of_ge0, of_ge1] = before;
+        let before = if nic.name == bed.ge0.name {
+            of_ge0
+        } else {
+            of_ge1
+        };
+        if leaves >= before + TRIED {
+            return Ok(peer);
+        }
+    }
+    Err(format!("no flow of host1 leaves by {}", nic.name).into())
+}
+
+/// Lets datagrams go both ways while `event` moves them from one NIC to another.
+fn stream(
+    bed: &Bed,
+    peer: IpAddr,
+    from: &Nic,
+    to: &Nic,
+    event: impl FnOnce() -> Result<(), Failed>,
+) -> Result<Span, Failed> {
+    let stream = UdpStream::start((&bed.host1, DATA), (&bed.host2, peer), EVERY, LIMIT)?;
+    carries(from, &[Direction::Transmit, Direction::Receive], UNDER_WAY)?;
+    event()?;
+    // Before the event is found out about, some frames of others arrive at the other NIC, few enough.
+    carries(to, &[Direction::Receive], OVER)?;
+    let report = stream.stop()?;
+    Ok(Span {
+        to: report.back.lost(),
+        from: report.forth.lost(),
+        outage: report.longest_outage(),
+    })
+}
+
+/// Waits until a NIC's cable has carried so many more frames, in each of these directions.
+fn carries(nic: &Nic, directions: &[Direction], count: u64) -> Result<(), Failed> {
+    let before: Vec<u64> = directions.iter().map(|&way| frames(nic, way)).collect();
+    wait_until(
+        &format!("traffic goes through {}", nic.name),
+        PATIENCE,
+        || {
+            directions
+                .iter()
+                .zip(&before)
+                .all(|(&way, before)| frames(nic, way) >= before + count)
+        },
+    )?;
+    Ok(())
+}
+
+fn frames(nic: &Nic, way: Direction) -> u64 {
+    nic.cable.counter(way).carried
+}
