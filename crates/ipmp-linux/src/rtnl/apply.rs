@@ -4,12 +4,15 @@
 //! and acknowledges each. What needs more than one request, or no netlink at all, waits until what
 //! stands before it is done.
 
-use ipmp_core::kernel::{Change, Route};
+use std::net::IpAddr;
+
+use ipmp_core::kernel::{Change, Hop, Nexthop, Route};
 use ipmp_core::plan::{Operation, OperationError, Plan};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
 use nix::libc;
 
 use super::encode::{self, Request};
+use super::nexthop::Reach;
 use super::{Rtnl, RtnlError, wire};
 use crate::sysctl;
 
@@ -46,16 +49,17 @@ impl Rtnl {
         Some(match operation {
             Operation::AddAddress(new) => encode::add_address(new),
             Operation::RemoveAddress { index, address } => encode::remove_address(*index, *address),
-            Operation::SetNexthop(nexthop) => {
+            Operation::SetNexthop(nexthop) if !is_gateway6(nexthop) => {
                 // Remembered before it is so, for routes through it that follow in the same batch.
                 self.memory.nexthops.insert(nexthop.id, nexthop.clone());
-                encode::set_nexthop(nexthop)
+                encode::set_nexthop(nexthop, Reach::Asserted)
             }
             Operation::RemoveNexthop(id) => encode::remove_nexthop(*id),
             Operation::AddRoute(route) => encode::add_route(route, &self.memory.nexthops),
             Operation::SetUp { index, up } => encode::set_up(*index, *up),
             Operation::SetMtu { index, mtu } => encode::set_mtu(*index, *mtu),
-            Operation::ReplaceRoute(_)
+            Operation::SetNexthop(_)
+            | Operation::ReplaceRoute(_)
             | Operation::RemoveRoute(_)
             | Operation::SetMac { .. }
             | Operation::SetSysctl { .. } => return None,
@@ -65,6 +69,18 @@ impl Rtnl {
     /// Carries out an operation that is more than one request, or needs to know what is there.
     fn carry_out(&mut self, operation: &Operation) -> Outcome {
         match operation {
+            Operation::SetNexthop(nexthop) => {
+                self.memory.nexthops.insert(nexthop.id, nexthop.clone());
+                // Where the route to the gateway is a group's, the kernel compares with the group's
+                // first link alone, and calls every other one a mismatch
+                // (`ip6_route_check_nh_onlink`). Asked by route it looks at each.
+                match self.send_one(&encode::set_nexthop(nexthop, Reach::Asserted)) {
+                    Err(error) if error.errno == libc::EINVAL => {
+                        self.send_one(&encode::set_nexthop(nexthop, Reach::Routed))
+                    }
+                    outcome => outcome,
+                }
+            }
             Operation::ReplaceRoute(route) => self.replace_route(route),
             Operation::RemoveRoute(route) => self.remove_route(route),
             Operation::SetMac { index, mac } => {
@@ -183,4 +199,15 @@ impl Rtnl {
         self.digest();
         outcomes
     }
+}
+
+/// Whether a nexthop is an IPv6 gateway, which may take a second try.
+fn is_gateway6(nexthop: &Nexthop) -> bool {
+    matches!(
+        nexthop.hop,
+        Hop::Link {
+            gateway: Some(IpAddr::V6(_)),
+            ..
+        }
+    )
 }

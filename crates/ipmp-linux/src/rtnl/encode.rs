@@ -16,7 +16,7 @@ use netlink_packet_route::route::{
 };
 use nix::libc;
 
-use super::nexthop;
+use super::nexthop::{self, Reach};
 use super::wire::bytes_of;
 
 /// A request that is to be acknowledged.
@@ -107,11 +107,11 @@ fn address_message(index: u32, address: InterfaceAddress) -> AddressMessage {
     message
 }
 
-pub(super) fn set_nexthop(nexthop: &Nexthop) -> Request {
+pub(super) fn set_nexthop(nexthop: &Nexthop, reach: Reach) -> Request {
     Request {
         kind: nexthop::NEW,
         flags: NLM_F_CREATE | NLM_F_REPLACE,
-        body: nexthop::set(nexthop),
+        body: nexthop::set(nexthop, reach),
         forgiven: &[],
     }
 }

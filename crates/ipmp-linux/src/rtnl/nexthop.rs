@@ -27,8 +27,7 @@ const GROUP: u16 = 2;
 const LINK: u16 = 5;
 const GATEWAY: u16 = 6;
 
-/// `RTNH_F_ONLINK`: the gateway is on the link, whatever the routes say. Always set: there may be no
-/// on-link route yet.
+/// `RTNH_F_ONLINK`: the gateway is on the link, whatever the routes say.
 const ON_LINK: u32 = 4;
 
 /// Length of `struct nhmsg`.
@@ -38,8 +37,17 @@ const INET: u8 = 2;
 const INET6: u8 = 10;
 const _: () = assert!(libc::AF_INET == 2 && libc::AF_INET6 == 10);
 
+/// Why the kernel is to believe that a gateway can be reached over its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// We say so: there may be no on-link route yet.
+    Asserted,
+    /// A route says so.
+    Routed,
+}
+
 /// The body of a request that makes or replaces a nexthop.
-pub(super) fn set(nexthop: &Nexthop) -> Vec<u8> {
+pub(super) fn set(nexthop: &Nexthop, reach: Reach) -> Vec<u8> {
     let (family, flags) = match &nexthop.hop {
         Hop::Link {
             family, gateway, ..
@@ -48,7 +56,11 @@ pub(super) fn set(nexthop: &Nexthop) -> Vec<u8> {
                 Family::Inet => INET,
                 Family::Inet6 => INET6,
             },
-            if gateway.is_some() { ON_LINK } else { 0 },
+            if gateway.is_some() && reach == Reach::Asserted {
+                ON_LINK
+            } else {
+                0
+            },
         ),
         Hop::Group(_) => (0, 0),
     };

@@ -1,6 +1,7 @@
 //! Our routes beside other people's.
 
-use ipmp_core::kernel::{Route, Via};
+use ipmp_core::Family;
+use ipmp_core::kernel::{Hop, Nexthop, Route, Via};
 use ipmp_core::plan::Operation;
 
 use crate::world::{
@@ -22,6 +23,10 @@ pub(crate) const TESTS: &[Test] = &[
         removing_hits_only_the_one_meant,
     ),
     ("routes_of_ipv6", routes_of_ipv6),
+    (
+        "gateways_of_ipv6_on_the_subnet_of_a_group",
+        gateways_of_ipv6_on_the_subnet_of_a_group,
+    ),
     (
         "gateways_on_our_subnet_are_acceptable",
         gateways_on_our_subnet_are_acceptable,
@@ -219,4 +224,40 @@ fn gateways_on_our_subnet_are_acceptable(mut world: World) {
         routes_to("203.0.113.0/24")[0].destination,
         net("203.0.113.0/24")
     );
+}
+
+/// The kernel takes a gateway on the second link of the group's subnet for a mismatch at first.
+fn gateways_of_ipv6_on_the_subnet_of_a_group(mut world: World) {
+    let (first, _) = world.cable("ge0", "sw0");
+    let (second, _) = world.cable("ge1", "sw1");
+    let hop6 = |id, index, gateway: Option<&str>| {
+        let gateway = gateway.map(ip);
+        let hop = Hop::Link {
+            family: Family::Inet6,
+            index,
+            gateway,
+        };
+        Operation::SetNexthop(Nexthop {
+            hop,
+            ..group(id, &[])
+        })
+    };
+    let gateway = Some("2001:db8::254");
+    let ours = route("::/0", 1023, Via::Nexthop(6));
+    must(
+        &mut world.near,
+        [
+            add_address(first, "2001:db8::1/64"),
+            add_address(second, "2001:db8::2/64"),
+            hop6(1, first, None),
+            hop6(2, second, None),
+            Operation::SetNexthop(group(3, &[1, 2])),
+            Operation::AddRoute(route("2001:db8::/64", 255, Via::Nexthop(3))),
+            hop6(4, first, gateway),
+            hop6(5, second, gateway),
+            Operation::SetNexthop(group(6, &[4, 5])),
+            Operation::AddRoute(ours.clone()),
+        ],
+    );
+    assert_eq!(routes_to("::/0"), [ours]);
 }

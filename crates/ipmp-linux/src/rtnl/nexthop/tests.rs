@@ -43,7 +43,7 @@ fn on_the_wire() {
 #[test]
 fn what_is_written_is_read() {
     for nexthop in all_kinds() {
-        assert_eq!(parse(&set(&nexthop)), Some(nexthop));
+        assert_eq!(parse(&set(&nexthop, Reach::Asserted)), Some(nexthop));
     }
 }
 
@@ -61,7 +61,7 @@ fn what_we_have_no_words_for_is_an_empty_group() {
 #[test]
 fn broken_messages_do_no_harm() {
     for nexthop in all_kinds() {
-        let whole = set(&nexthop);
+        let whole = set(&nexthop, Reach::Asserted);
         for length in 0..whole.len() {
             let _ = parse(&whole[..length]);
         }
