@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -105,9 +106,14 @@ pub(crate) fn command(line: &str) -> Result<Command, LabError> {
 }
 
 impl Process {
-    /// Starts the command of a line with its output in pipes, from a thread that has joined the host.
-    pub(crate) fn start(line: &str) -> Result<Self, LabError> {
-        let mut child = command(line)?
+    /// Starts the command of a line with its output in pipes, from a thread that has joined the host;
+    /// as that user, and in the group of the same number, where one is given.
+    pub(crate) fn start(line: &str, user: Option<u32>) -> Result<Self, LabError> {
+        let mut command = command(line)?;
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

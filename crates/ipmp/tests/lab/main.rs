@@ -3,7 +3,31 @@
 //! Needs root or user namespaces. Where neither is to be had, the tests are reported as ignored with
 //! the reason; with `CI` set they fail instead.
 
+/// The list of a file's tests, each called as its function with the file's name in front.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[crate::Test] =
+            &[$((concat!(module_path!(), "::", stringify!($name)), $name)),*];
+    };
+}
+
+mod bad_input;
 mod bed;
+mod behaviour;
+mod commands;
+mod control_socket;
+mod eeprom;
+mod faults;
+mod files;
+mod flags;
+mod inet6;
+mod labs;
+mod ordinary_user;
+mod routes;
+mod scene;
+mod settings;
+mod tap;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -14,7 +38,23 @@ type Test = (&'static str, fn() -> Result<(), Failed>);
 
 /// All tests, one list for each file.
 fn tests() -> Vec<Test> {
-    [].concat()
+    [
+        bad_input::TESTS,
+        behaviour::TESTS,
+        commands::TESTS,
+        control_socket::TESTS,
+        eeprom::TESTS,
+        faults::TESTS,
+        files::TESTS,
+        flags::TESTS,
+        inet6::TESTS,
+        labs::TESTS,
+        ordinary_user::TESTS,
+        routes::TESTS,
+        settings::TESTS,
+        trace::TESTS,
+    ]
+    .concat()
 }
 
 fn main() -> ExitCode {
