@@ -11,7 +11,6 @@
 mod files;
 mod lint;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -53,8 +52,8 @@ pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>)
         Some(Options { help: true, .. }) => {
             console.out.write_all(BOOT_USAGE.as_bytes()).map(|()| OK)
         }
-        Some(options) if options.check => check_files(&Etc::below(&options.root), console),
-        Some(options) => boot(&Etc::below(&options.root), host, console),
+        Some(options) if options.check => Ok(check_files(&Etc::below(&options.root), console)),
+        Some(options) => Ok(boot(&Etc::below(&options.root), host, console)),
         None => Ok(console.usage(BOOT_USAGE)),
     };
     console.finish(TOOL, result)
@@ -66,7 +65,7 @@ pub fn check(arguments: &[String], console: &mut Console<'_>) -> u8 {
         Some(Options { help: true, .. }) => {
             console.out.write_all(CHECK_USAGE.as_bytes()).map(|()| OK)
         }
-        Some(options) => check_files(&Etc::below(&options.root), console),
+        Some(options) => Ok(check_files(&Etc::below(&options.root), console)),
         None => Ok(console.usage(CHECK_USAGE)),
     };
     console.finish(TOOL, result)
@@ -99,7 +98,7 @@ impl Options {
 }
 
 /// Says everything that is wrong; nothing said and success if nothing is.
-fn check_files(etc: &Etc, console: &mut Console<'_>) -> io::Result<u8> {
+fn check_files(etc: &Etc, console: &mut Console<'_>) -> u8 {
     let Found {
         files,
         mut problems,
@@ -129,7 +128,7 @@ fn check_files(etc: &Etc, console: &mut Console<'_>) -> io::Result<u8> {
     for problem in problems {
         console.complain(format_args!("{TOOL}: {problem}"));
     }
-    Ok(code)
+    code
 }
 
 /// A boot under way.
@@ -140,7 +139,7 @@ struct Boot<'a, 'b> {
     failed: bool,
 }
 
-fn boot(etc: &Etc, host: &mut dyn Host, console: &mut Console<'_>) -> io::Result<u8> {
+fn boot(etc: &Etc, host: &mut dyn Host, console: &mut Console<'_>) -> u8 {
     let Found {
         files, problems, ..
     } = files::find(etc);
@@ -163,9 +162,8 @@ fn boot(etc: &Etc, host: &mut dyn Host, console: &mut Console<'_>) -> io::Result
     if sound.is_empty() && unsound.is_empty() {
         return boot.end();
     }
-    match boot.configure(&sound, &unsound) {
-        Ok(printed) => printed?,
-        Err(failure) => boot.complain(format_args!("in.mpathd: {failure}")),
+    if let Err(failure) = boot.configure(&sound, &unsound) {
+        boot.complain(format_args!("in.mpathd: {failure}"));
     }
     boot.end()
 }
@@ -176,16 +174,21 @@ impl Boot<'_, '_> {
         self.console.complain(format_args!("{TOOL}: {what}"));
     }
 
-    fn end(&self) -> io::Result<u8> {
-        Ok(if self.failed { FAILED } else { OK })
+    /// Tells how it goes. That nobody reads it must not leave the host half configured.
+    fn tell(&mut self, line: impl std::fmt::Display) {
+        let _ = self.console.say(line);
     }
 
-    /// Does everything that needs the daemon. The outer error is one that makes going on senseless.
+    fn end(&self) -> u8 {
+        if self.failed { FAILED } else { OK }
+    }
+
+    /// Does everything that needs the daemon; fails when that cannot be asked.
     fn configure(
         &mut self,
         sound: &[HostnameFile],
         unsound: &[HostnameFile],
-    ) -> Result<io::Result<()>, Failure> {
+    ) -> Result<(), Failure> {
         if let Some(local) = self.etc.local_mac() {
             let command = Command::SetLocalMac { local: Some(local) };
             self.host.execute(command)?;
@@ -203,18 +206,14 @@ impl Boot<'_, '_> {
             self.tell_failed("plumb", family, &failed);
         }
         for family in Family::ALL {
-            if let Err(error) = self.configure_family(family, &plumbed, unsound)? {
-                return Ok(Err(error));
-            }
+            self.configure_family(family, &plumbed, unsound)?;
         }
         let snapshot = self.host.snapshot()?;
         for family in Family::ALL {
-            if let Err(error) = self.tell_missing(family, &plumbed, &snapshot) {
-                return Ok(Err(error));
-            }
+            self.tell_missing(family, &plumbed, &snapshot);
         }
         self.route(&snapshot);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Plumbs the interface of `file`; whether that worked.
@@ -241,7 +240,7 @@ impl Boot<'_, '_> {
         family: Family,
         plumbed: &[&HostnameFile],
         unsound: &[HostnameFile],
-    ) -> Result<io::Result<()>, Failure> {
+    ) -> Result<(), Failure> {
         let snapshot = self.host.snapshot()?;
         let of_family = || plumbed.iter().filter(|file| file.family == family);
         let present: Vec<String> = of_family()
@@ -250,12 +249,7 @@ impl Boot<'_, '_> {
             .collect();
         if !present.is_empty() {
             let names = present.join(" ");
-            let told = self
-                .console
-                .say(format_args!("configuring {family} interfaces: {names}."));
-            if told.is_err() {
-                return Ok(told);
-            }
+            self.tell(format_args!("configuring {family} interfaces: {names}."));
         }
         let mut failed: Vec<String> = unsound
             .iter()
@@ -269,7 +263,7 @@ impl Boot<'_, '_> {
             }
         }
         self.tell_failed("configure", family, &failed);
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Carries out the words of `file` up to the first that fails.
@@ -304,12 +298,7 @@ impl Boot<'_, '_> {
     }
 
     /// Tells where the addresses of interfaces are that are not there.
-    fn tell_missing(
-        &mut self,
-        family: Family,
-        plumbed: &[&HostnameFile],
-        snapshot: &Snapshot,
-    ) -> io::Result<()> {
+    fn tell_missing(&mut self, family: Family, plumbed: &[&HostnameFile], snapshot: &Snapshot) {
         let mut missing: Vec<&InterfaceName> = plumbed
             .iter()
             .filter(|file| file.family == family)
@@ -318,16 +307,16 @@ impl Boot<'_, '_> {
             .collect();
         missing.dedup();
         if missing.is_empty() {
-            return Ok(());
+            return;
         }
         let told: Vec<String> = missing
             .into_iter()
             .map(|name| format!("{name} ({})", self.whereabouts(name, family, snapshot)))
             .collect();
         let told = told.join(" ");
-        self.console.say(format_args!(
+        self.tell(format_args!(
             "moving addresses from failed {family} interfaces: {told}."
-        ))
+        ));
     }
 
     fn whereabouts(&mut self, name: &InterfaceName, family: Family, snapshot: &Snapshot) -> String {

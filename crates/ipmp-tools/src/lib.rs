@@ -1,4 +1,4 @@
-//! ifconfig, ipmpstat, if_mpadm, eeprom, ipmp: parse words, ask the daemon, print.
+//! `ifconfig`, `ipmpstat`, `if_mpadm`, `eeprom`, `ipmp`: parse words, ask the daemon, print.
 //!
 //! Every tool is a function of its arguments, an [`Environment`] (the daemon to ask, the
 //! configuration files to read) and a [`Console`] to print on; it returns its exit code. Nothing

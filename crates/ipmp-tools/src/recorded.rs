@@ -1,6 +1,7 @@
 //! A daemon for tests: it writes down what it is asked and answers what it is told to.
 
 use std::collections::VecDeque;
+use std::fmt::Write;
 
 use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot};
 
@@ -91,10 +92,10 @@ pub(crate) fn run(
     );
     let mut text = String::from_utf8(out).unwrap();
     for line in String::from_utf8(err).unwrap().lines() {
-        text.push_str(&format!("2> {line}\n"));
+        let _ = writeln!(text, "2> {line}");
     }
     if code != 0 {
-        text.push_str(&format!("exit {code}\n"));
+        let _ = writeln!(text, "exit {code}");
     }
     text
 }

@@ -1,5 +1,6 @@
 //! Whole boots: files in, commands and console lines out.
 
+use std::fmt::Write;
 use std::fs;
 
 use ipmp_core::{Answer, InterfaceAddress};
@@ -79,7 +80,7 @@ fn answered(
     let code = run(&arguments, &mut host, &mut console);
     let mut text = String::from_utf8(out).unwrap();
     for line in String::from_utf8(err).unwrap().lines() {
-        text.push_str(&format!("2> {line}\n"));
+        let _ = writeln!(text, "2> {line}");
     }
     if code != OK {
         text.push_str("failed\n");

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use ipmp_core::Flags;
 use ipmp_core::snapshot::{Interface, Logical};
-use ipmp_core::{Family, Flags};
 
 use super::line::family_word;
 use super::listing::{display_name, shown_prefix6};
@@ -42,18 +42,15 @@ pub(super) fn line(interface: &Interface, logical: &Logical) -> String {
     if is_physical && logical.mtu != 0 {
         word(format_args!("mtu {}", logical.mtu));
     }
-    match (family, logical.address.netmask()) {
-        (Family::Inet, Some(mask)) => {
-            word(format_args!("set {}", logical.address.ip));
-            word(format_args!("netmask 0x{:x}", mask.to_bits()));
-            if let Some(broadcast) = logical.broadcast {
-                word(format_args!("broadcast {broadcast}"));
-            }
+    if let Some(mask) = logical.address.netmask() {
+        word(format_args!("set {}", logical.address.ip));
+        word(format_args!("netmask 0x{:x}", mask.to_bits()));
+        if let Some(broadcast) = logical.broadcast {
+            word(format_args!("broadcast {broadcast}"));
         }
-        _ => {
-            let prefix = shown_prefix6(logical);
-            word(format_args!("set {}/{prefix}", logical.address.ip));
-        }
+    } else {
+        let prefix = shown_prefix6(logical);
+        word(format_args!("set {}/{prefix}", logical.address.ip));
     }
     if let Some(group) = interface.group.as_ref().filter(|_| is_physical) {
         word(format_args!("group {group}"));
