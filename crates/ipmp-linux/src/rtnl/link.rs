@@ -24,25 +24,23 @@ impl Rtnl {
         peer_namespace: BorrowedFd<'_>,
         peer_index: Option<u32>,
     ) -> Result<(), RtnlError> {
-        let mut other = encode::link_message(peer_index.unwrap_or(0));
-        other.attributes = vec![
-            LinkAttribute::IfName(peer.to_string()),
-            LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()),
-        ];
-        let mut message = encode::link_message(0);
-        message.attributes = vec![
+        // Only the device that the message is about can be given an index.
+        let mut one = encode::link_message(0);
+        one.attributes = vec![
             LinkAttribute::IfName(name.to_string()),
             LinkAttribute::NetNsFd(namespace.as_raw_fd()),
+        ];
+        one.attributes
+            .extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+        let mut message = encode::link_message(peer_index.unwrap_or(0));
+        message.attributes = vec![
+            LinkAttribute::IfName(peer.to_string()),
+            LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::Kind(InfoKind::Veth),
-                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(one))),
             ]),
         ];
-        if let Some(mac) = mac {
-            message
-                .attributes
-                .push(LinkAttribute::Address(mac.0.to_vec()));
-        }
         let request = Request {
             kind: libc::RTM_NEWLINK,
             flags: NLM_F_CREATE | NLM_F_EXCL,

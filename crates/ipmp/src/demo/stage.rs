@@ -17,7 +17,8 @@ use super::Fault;
 /// Time between two pings.
 const PING_EVERY: Duration = Duration::from_millis(5);
 
-/// How long the pings go on before a fault, while it lasts and after its repair.
+/// How long the pings go on before a fault, when it was noticed and after its repair, so that what
+/// there is to lose is seen to be lost.
 const BREATH: Duration = Duration::from_millis(600);
 
 /// Longest time for a state that must come about, beyond the detection times.
@@ -84,7 +85,7 @@ impl<'out> Stage<'out> {
         // host2 is the probe target, found by multicast, which Linux does not answer by default.
         host2.set_sysctl("net/ipv4/icmp_echo_ignore_broadcasts", "0")?;
         let detection = Duration::from_millis(detection_ms.into());
-        let mut stage = Self {
+        let stage = Self {
             _lab: lab,
             host1,
             host2,
@@ -337,7 +338,7 @@ impl<'out> Stage<'out> {
             let result = if check.passed { "pass" } else { "FAIL" };
             writeln!(
                 self.out,
-                "{:<35}{:<24}{:<15}{result}",
+                "{:<35}{:<18}{:<18}{result}",
                 check.what, check.expected, check.seen
             )?;
         }
