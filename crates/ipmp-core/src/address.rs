@@ -56,11 +56,31 @@ impl fmt::Display for Family {
 
 /// An address with the length of its subnet's prefix, host bits kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct InterfaceAddress {
     /// The address.
     pub ip: IpAddr,
     /// How many leading bits name the subnet; at most [`Family::bits`].
     pub prefix: u8,
+}
+
+/// An [`InterfaceAddress`] as it comes in.
+#[derive(Deserialize)]
+struct Unchecked {
+    ip: IpAddr,
+    prefix: u8,
+}
+
+impl TryFrom<Unchecked> for InterfaceAddress {
+    type Error = String;
+
+    fn try_from(Unchecked { ip, prefix }: Unchecked) -> Result<Self, String> {
+        let family = Family::of(ip);
+        if prefix > family.bits() {
+            return Err(format!("'{prefix}' is not an {family} prefix length"));
+        }
+        Ok(Self { ip, prefix })
+    }
 }
 
 impl InterfaceAddress {

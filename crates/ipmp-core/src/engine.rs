@@ -174,7 +174,13 @@ impl Engine {
                     return actions;
                 }
             }
-            Event::Kernel(change) => self.observe(now, change, &mut actions),
+            Event::Kernel(change) => {
+                self.observe(now, change, &mut actions);
+                // What the kernel tells of a plan under way says nothing until the plan is done.
+                if self.applying.is_some() {
+                    return actions;
+                }
+            }
             Event::Settings(settings) => {
                 self.settings = settings.clone();
                 let findings = self.detection.configure(now, settings);
@@ -259,9 +265,10 @@ impl Engine {
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
         loop {
             self.watch_all(now, actions);
-            self.place(now);
-            // Placement decides who is inactive, which detection must know.
-            self.watch_all(now, actions);
+            if self.place(now) {
+                // Placement decides who is inactive, which detection must know.
+                self.watch_all(now, actions);
+            }
             if self.applying.is_some() {
                 break;
             }

@@ -54,6 +54,10 @@ impl Engine {
                 family,
                 prefix,
             } => {
+                if prefix > family.bits() {
+                    let reason = format!("'{prefix}' is not an {family} prefix length");
+                    return Err(Refusal::Invalid(reason));
+                }
                 let logical = self.logical(&logical, family)?;
                 logical.address = InterfaceAddress::new(logical.address.ip, prefix);
                 logical.broadcast = default_broadcast(logical.address);

@@ -12,8 +12,9 @@ use crate::placement::{self, Fitness, Movable, Move, placement};
 use crate::{Family, Flags, GroupName, InterfaceName, LogicalName, Message, Time};
 
 impl Engine {
-    /// Moves addresses in the model. The plan then moves them in the kernel.
-    pub(super) fn place(&mut self, now: Time) {
+    /// Moves addresses in the model, the plan then moves them in the kernel; whether any moved.
+    pub(super) fn place(&mut self, now: Time) -> bool {
+        let mut moved = false;
         let groups: BTreeSet<Option<GroupName>> = self
             .asked
             .interfaces
@@ -30,6 +31,7 @@ impl Engine {
             };
             for Move { key, from, to } in moves {
                 self.move_logical(&key, from, to);
+                moved = true;
             }
         }
         let returning = std::mem::take(&mut self.returning);
@@ -37,6 +39,7 @@ impl Engine {
             .into_iter()
             .filter(|name| !self.failed.contains(name) && self.has_away(name))
             .collect();
+        moved
     }
 
     fn move_logical(&mut self, key: &LogicalKey, from: InterfaceName, to: InterfaceName) {
