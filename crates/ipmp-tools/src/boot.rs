@@ -4,7 +4,8 @@
 //! 1. All files are checked. One with an error is left out whole, the others go on.
 //! 2. Interfaces are plumbed, IPv4 first; those that are not there are plumbed all the same, and
 //!    the daemon lends their data addresses to other members of their group until they appear.
-//! 3. Each is configured from its file, word by word as `ifconfig` would.
+//! 3. Each is configured from its file, word by word as `ifconfig` would. What a boot before this
+//!    one configured stays.
 //! 4. What became of the addresses of missing interfaces is told.
 //! 5. Default routes go to the routers in `/etc/defaultrouter`.
 
@@ -262,6 +263,7 @@ impl Boot<'_, '_> {
                 failed.push(display_name(&file.target.logical));
             }
         }
+        failed.sort();
         self.tell_failed("configure", family, &failed);
         Ok(())
     }
@@ -269,7 +271,7 @@ impl Boot<'_, '_> {
     /// Carries out the words of `file` up to the first that fails.
     fn words(&mut self, file: &HostnameFile) -> Result<(), Problem> {
         for call in &file.calls {
-            let mut line = Line::new(file.target.clone(), file.family, &call.words);
+            let mut line = Line::new(file.target.clone(), file.family, &call.words).repeated();
             let mut environment = Environment {
                 daemon: &mut *self.host,
                 etc: self.etc,

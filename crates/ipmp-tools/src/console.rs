@@ -27,9 +27,19 @@ impl Console<'_> {
         writeln!(self.out, "{line}")
     }
 
-    /// Prints one line of complaint. That nobody reads it must not stop the tool.
+    /// Prints one line of complaint, and one line it stays: words and files that are complained of
+    /// are quoted as they are, and control characters in them are not for the terminal to obey. That
+    /// nobody reads it must not stop the tool.
     pub fn complain(&mut self, line: impl fmt::Display) {
-        let _ = writeln!(self.err, "{line}");
+        let mut text = String::new();
+        for c in line.to_string().chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        let _ = writeln!(self.err, "{text}");
     }
 
     /// Prints a usage text where errors go, and is a failure.
@@ -64,6 +74,20 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_without_control_characters() {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console {
+            out: &mut out,
+            err: &mut err,
+        };
+        console.complain("ifconfig: a\u{1b}[2Jb\nc: ge0: 'ä'");
+        assert_eq!(
+            String::from_utf8(err).unwrap(),
+            "ifconfig: a\\u{1b}[2Jb\\nc: ge0: 'ä'\n"
+        );
     }
 
     #[test]

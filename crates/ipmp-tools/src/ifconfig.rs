@@ -189,10 +189,13 @@ fn on_all(
         family: selection.family.or(Some(Family::Inet)),
         ..selection.clone()
     };
+    // `-a unplumb` means all that can be.
+    let spares_loopback = words.iter().any(|word| word == "unplumb");
     let selected = |environment: &mut Environment<'_>| {
         let snapshot = environment.daemon.view()?;
-        let names = selection.of(&snapshot);
-        Ok(names
+        let logicals = selection.of(&snapshot);
+        Ok(logicals
+            .filter(|(interface, _)| !(interface.loopback && spares_loopback))
             .map(|(_, logical)| (logical.name.clone(), logical.address.family()))
             .collect::<Vec<_>>())
     };

@@ -146,10 +146,13 @@ fn condition(interface: &Interface) -> String {
 
 fn role(logical: &Logical) -> String {
     let mut text = if logical.flags.contains(Flags::NOFAILOVER) {
-        "test".to_owned()
+        "test"
+    } else if logical.address.is_link_local6() {
+        "link-local"
     } else {
-        "data".to_owned()
-    };
+        "data"
+    }
+    .to_owned();
     if logical.home.interface != logical.name.interface {
         let _ = write!(text, ", belongs to {}", display_name(&logical.home));
     }

@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use ipmp_core::Flags;
 use ipmp_core::snapshot::{Interface, Logical};
+use ipmp_core::{Family, Flags, LogicalName, Snapshot};
 
 use super::line::family_word;
-use super::listing::{display_name, shown_prefix6};
+use super::listing::{display_name, find, shown_prefix6};
 
 /// Flags of a logical and the words that set them, in the order in which they are best typed
 /// (manual `ifconfig`: `-failover` before `standby`, and that before `up`).
-const FLAG_WORDS: [(Flags, &str); 10] = [
+const FLAG_WORDS: [(Flags, &str); 9] = [
     (Flags::DEPRECATED, "deprecated"),
     (Flags::NOFAILOVER, "-failover"),
     (Flags::PRIVATE, "private"),
@@ -20,15 +20,25 @@ const FLAG_WORDS: [(Flags, &str); 10] = [
     (Flags::NONUD, "-nud"),
     (Flags::ANYCAST, "anycast"),
     (Flags::PREFERRED, "preferred"),
-    (Flags::STANDBY, "standby"),
 ];
 
-/// The line that, given to `ifconfig`, makes `logical` anew. Interface numbers are the kernel's to
-/// give and left out.
-pub(super) fn line(interface: &Interface, logical: &Logical) -> String {
+/// The line that, given to `ifconfig`, makes the logical called `name` anew; `None` if there is none.
+/// For a placeholder it is that of the address it holds the place of. Interface numbers are the
+/// kernel's to give and left out.
+pub(super) fn line(snapshot: &Snapshot, name: &LogicalName, family: Family) -> Option<String> {
+    let (interface, found) = find(snapshot, name, family)?;
+    let belongs = |logical: &&Logical| {
+        logical.home == *name && logical.address.family() == family && !logical.placeholder
+    };
+    let mut all = snapshot.interfaces.iter().flat_map(|i| &i.logicals);
+    let away = all.find(belongs).filter(|_| found.placeholder);
+    Some(words(interface, name, away.unwrap_or(found)))
+}
+
+fn words(interface: &Interface, name: &LogicalName, logical: &Logical) -> String {
     let family = logical.address.family();
-    let is_physical = logical.name.unit == 0;
-    let mut text = format!("{} {}", display_name(&logical.name), family_word(family));
+    let is_physical = name.unit == 0;
+    let mut text = format!("{} {}", display_name(name), family_word(family));
     // Writing to a String cannot fail.
     let mut word = |word: std::fmt::Arguments<'_>| {
         let _ = write!(text, " {word}");
@@ -56,9 +66,12 @@ pub(super) fn line(interface: &Interface, logical: &Logical) -> String {
         word(format_args!("group {group}"));
     }
     for (flag, name) in FLAG_WORDS {
-        if logical.flags.contains(flag) && (flag != Flags::STANDBY || is_physical) {
+        if logical.flags.contains(flag) {
             word(format_args!("{name}"));
         }
+    }
+    if interface.standby && is_physical {
+        word(format_args!("standby"));
     }
     if logical.flags.contains(Flags::UP) {
         word(format_args!("up"));

@@ -32,8 +32,12 @@ pub struct Line<'a> {
     addresses: usize,
     /// Its address, once given on this line.
     address: Option<IpAddr>,
+    /// Whether `addif` created it.
+    created: bool,
     /// Whether the daemon was told how hardware addresses are given.
     told_local_mac: bool,
+    /// Whether an address that is there already is as good as configured.
+    repeated: bool,
 }
 
 /// The interface a line is about, as it was named.
@@ -122,7 +126,9 @@ impl<'a> Line<'a> {
             target,
             addresses: 0,
             address: None,
+            created: false,
             told_local_mac: false,
+            repeated: false,
         }
     }
 
@@ -131,6 +137,16 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn before(self, after: Option<&'a str>) -> Self {
         Self { after, ..self }
+    }
+
+    /// Lets the line be carried out anew where it was before: an address that already belongs where
+    /// the line puts it is no error, wherever it is now.
+    #[must_use]
+    pub fn repeated(self) -> Self {
+        Self {
+            repeated: true,
+            ..self
+        }
     }
 
     /// Carries out the next word with its arguments; `None` at the end of the line. After an error
@@ -209,7 +225,7 @@ impl<'a> Line<'a> {
                 },
             },
             Meaning::Group => {
-                if logical.unit != 0 {
+                if self.created || self.target.logical.unit != 0 {
                     return Err(Refusal::PhysicalOnly.into());
                 }
                 let group = match argument {
@@ -232,9 +248,9 @@ impl<'a> Line<'a> {
             Meaning::Ether => return self.ether(environment),
             Meaning::Configinfo => {
                 let snapshot = environment.daemon.view()?;
-                let (on, shown) =
-                    listing::find(&snapshot, &logical, family).ok_or(Refusal::NoSuchInterface)?;
-                return Ok(Some(Note::Result(configinfo::line(on, shown))));
+                let line = configinfo::line(&snapshot, &logical, family)
+                    .ok_or(Refusal::NoSuchInterface)?;
+                return Ok(Some(Note::Result(line)));
             }
             Meaning::Nothing => return Ok(None),
             Meaning::Refused(arguments, reason) => {
@@ -292,10 +308,12 @@ impl<'a> Line<'a> {
         let (ip, length) = self.parse(text, environment)?;
         self.addresses += 1;
         let prefix = self.prefix(ip, length, position, is_first, environment);
-        environment.daemon.execute(Command::SetAddress {
+        let set = environment.daemon.execute(Command::SetAddress {
             logical: self.logical.clone(),
             address: InterfaceAddress::new(ip, prefix),
-        })?;
+        });
+        let home = self.logical.clone();
+        self.unless_there(set, environment, |there| *there == home)?;
         self.address = Some(ip);
         Ok(None)
     }
@@ -313,11 +331,14 @@ impl<'a> Line<'a> {
         self.addresses = 1;
         let (ip, length) = self.parse(text, environment)?;
         let prefix = self.prefix(ip, length, position, false, environment);
-        let answer = environment.daemon.execute(Command::AddLogical {
-            interface: self.target.logical.interface.clone(),
+        let interface = self.target.logical.interface.clone();
+        let added = environment.daemon.execute(Command::AddLogical {
+            interface: interface.clone(),
             address: InterfaceAddress::new(ip, prefix),
-        })?;
+        });
+        let answer = self.unless_there(added, environment, |there| there.interface == interface)?;
         self.address = Some(ip);
+        self.created = true;
         let Answer::Created(logical) = answer else {
             return Ok(None);
         };
@@ -327,6 +348,30 @@ impl<'a> Line<'a> {
         );
         self.logical = logical;
         Ok(Some(Note::Result(note)))
+    }
+
+    /// What the daemon answered, unless it refused an address that is there already and belongs
+    /// there: then that logical is the one to go on with.
+    fn unless_there(
+        &mut self,
+        answer: Result<Answer, Failure>,
+        environment: &mut Environment<'_>,
+        belongs: impl Fn(&LogicalName) -> bool,
+    ) -> Result<Answer, Cause> {
+        let Err(Failure::Refused(Refusal::AddressInUse(place))) = &answer else {
+            return Ok(answer?);
+        };
+        if !self.repeated {
+            return Ok(answer?);
+        }
+        let snapshot = environment.daemon.view()?;
+        match listing::find(&snapshot, place, self.family) {
+            Some((_, there)) if belongs(&there.home) => {
+                self.logical = place.clone();
+                Ok(Answer::AlreadyExists)
+            }
+            _ => Ok(answer?),
+        }
     }
 
     fn netmask(&mut self, argument: &str, environment: &mut Environment<'_>) -> Done {
@@ -388,7 +433,7 @@ impl<'a> Line<'a> {
                     .or(self.after)
                     .unwrap_or_default();
                 let whole = format!("{text}{following}");
-                let hint = if words::find(&whole).is_some() {
+                let hint = if !text.is_empty() && words::find(&whole).is_some() {
                     format!("; did you mean '{whole}'?")
                 } else {
                     String::new()

@@ -411,6 +411,59 @@ fn words_on_all() {
 }
 
 #[test]
+fn all_but_the_loopback_interface_are_unplumbed() {
+    let (_root, etc) = etc();
+    let mut daemon = Recorded::showing(lab2_failed());
+    assert_eq!(
+        typed(&mut daemon, &etc, "-a unplumb"),
+        "> unplumb ge0 IPv4\n> unplumb ge0:1 IPv4\n> unplumb ge1 IPv4\n> unplumb ge1:1 IPv4\n"
+    );
+}
+
+#[test]
+fn a_line_may_be_repeated_where_addresses_are_away() {
+    let (_root, etc) = etc();
+    let mut daemon = Recorded::showing(lab2_failed());
+    let in_use = |on: &str| refused(Refusal::AddressInUse(on.parse().unwrap()));
+    let words = [
+        "192.168.0.86",
+        "group",
+        "x",
+        "up",
+        "addif",
+        "192.168.0.87",
+        "up",
+    ];
+    let words = words.map(str::to_owned);
+    let target = Target::parse("ge0").unwrap();
+    let mut steps = |line: Line<'_>| {
+        daemon.answers.clear();
+        daemon.answers.push_back(in_use("ge1:1"));
+        daemon.answers.extend([Ok(Answer::Done), Ok(Answer::Done)]);
+        daemon.answers.push_back(in_use("ge0:1"));
+        let mut line = line;
+        let mut environment = Environment {
+            daemon: &mut daemon,
+            etc: &etc,
+            privileged: true,
+        };
+        while let Some(step) = line.step(&mut environment) {
+            if let Err(error) = step {
+                return error.text;
+            }
+        }
+        daemon.commands.iter().map(|c| brief(c) + "\n").collect()
+    };
+    let line = || Line::new(target.clone(), Family::Inet, &words);
+    assert_eq!(steps(line()), "192.168.0.86: ge0: address already on ge1:1");
+    assert_eq!(
+        steps(line().repeated()),
+        "address ge0 192.168.0.86/24\naddress ge0 192.168.0.86/24\ngroup ge0 x\n+UP ge1:1\n\
+         add ge0 192.168.0.87/24\n+UP ge0:1\n"
+    );
+}
+
+#[test]
 fn a_logical_as_the_words_that_make_it() {
     let (_root, etc) = etc();
     let mut daemon = Recorded::showing(lab2_failed());
@@ -421,6 +474,12 @@ fn a_logical_as_the_words_that_make_it() {
     assert_eq!(
         typed(&mut daemon, &etc, "ge1:1 configinfo"),
         "ge1:1 inet plumb set 192.168.0.86 netmask 0xffffff00 broadcast 192.168.0.255 up\n"
+    );
+    // Of a placeholder: what belongs there.
+    assert_eq!(
+        typed(&mut daemon, &etc, "ge0 configinfo"),
+        "ge0 inet plumb mtu 1500 set 192.168.0.86 netmask 0xffffff00 \
+         broadcast 192.168.0.255 group testgrp2 up\n"
     );
     // It can be typed again.
     assert!(!typed(&mut daemon, &etc, &printed).contains("2>"));
