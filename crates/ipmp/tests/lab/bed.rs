@@ -109,10 +109,8 @@ impl Bed {
 
     /// What the daemon sees.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, Failed> {
-        let snapshot = self
-            .host1
-            .enter(|| client()?.snapshot().map_err(Failed::from))?;
-        snapshot
+        self.host1
+            .enter(|| client()?.snapshot().map_err(Failed::from))?
     }
 
     /// Waits until the daemon sees what `holds` asks for; how long that took.
@@ -159,11 +157,10 @@ impl Bed {
 
     /// What the daemon of host1 has written to its log so far.
     pub(crate) fn log(&self) -> Result<String, Failed> {
-        let text = self.host1.enter(|| -> Result<String, Failed> {
+        self.host1.enter(|| -> Result<String, Failed> {
             let run = run_directory()?;
             Ok(fs::read_to_string(run.log())?)
-        })?;
-        text
+        })?
     }
 
     /// Waits until the daemon of host1 has written a line with `text` in it.

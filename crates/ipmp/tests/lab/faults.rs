@@ -10,7 +10,8 @@ use libtest_mimic::Failed;
 
 use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::scene::{
-    DATA0, DATA1, Fault, OFTEN, PEER, QUICK, WHILE, by_hand, loses_nothing, recovers, within,
+    DATA0, DATA1, Fault, OFTEN, PEER, QUICK, WHILE, by_hand, loses_nothing, recovers, text_of,
+    within,
 };
 use crate::tap::Tap;
 
@@ -83,10 +84,7 @@ fn hot_unplug_and_return_under_traffic() -> Result<(), Failed> {
 
 fn duplicate_mac_is_offlined_and_returns() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
-    let [a, b, c, d, e, f] = bed.ge0.mac.0;
-    let twin = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    let [a, b, c, d, e, f] = bed.ge1.mac.0;
-    let own = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    let (own, twin) = (text_of(bed.ge1.mac), text_of(bed.ge0.mac));
     by_hand(&bed.host1, &format!("ip link set ge1 address {twin}"))?;
     bed.awaits(
         "ge1 has ge0's hardware address and is offline",

@@ -160,7 +160,7 @@ fn inet6_probes_leave_with_link_local_addresses() -> Result<(), Failed> {
                 _ => None,
             })
             .collect();
-        let link_local = sources.iter().all(|source| source.is_unicast_link_local());
+        let link_local = sources.iter().all(Ipv6Addr::is_unicast_link_local);
         let one = sources.iter().all(|source| sources.first() == Some(source));
         same(
             &format!("one link-local source in {sources:?}"),

@@ -23,10 +23,12 @@ mod flags;
 mod inet6;
 mod labs;
 mod ordinary_user;
+mod restart;
 mod routes;
 mod scene;
 mod settings;
 mod tap;
+mod three;
 mod trace;
 
 use std::process::ExitCode;
@@ -50,8 +52,10 @@ fn tests() -> Vec<Test> {
         inet6::TESTS,
         labs::TESTS,
         ordinary_user::TESTS,
+        restart::TESTS,
         routes::TESTS,
         settings::TESTS,
+        three::TESTS,
         trace::TESTS,
     ]
     .concat()

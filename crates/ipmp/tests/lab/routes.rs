@@ -127,7 +127,7 @@ fn idle_standby_gets_no_outbound_traffic() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Puts a router on the switch, 192.168.0.1 and fd00::1, and a host behind it.
+/// Puts a router on the switch, `192.168.0.1` and `fd00::1`, and a host behind it.
 fn with_router(bed: &Bed) -> Result<Host, Failed> {
     let outside = bed.lab.switch();
     let nets = [(&bed.switch, "192.168.0.1/24"), (&outside, "10.9.0.1/24")];

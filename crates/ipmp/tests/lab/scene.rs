@@ -146,14 +146,18 @@ impl Bed {
         mac: MacAddress,
     ) -> Result<(), Failed> {
         let ip = ip.into();
-        let [a, b, c, d, e, f] = mac.0;
-        let mac = format!("lladdr {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+        let mac = format!("lladdr {}", text_of(mac));
         let entry = || by_hand(&self.host2, &format!("ip neighbour show to {ip}"));
         let knows = || entry().is_ok_and(|entry| entry.contains(&mac));
         wait_until(&format!("host2 has {ip} at {mac}"), PATIENCE, knows)
             .map_err(|error| format!("{error}; it has: {:?}", entry()))?;
         Ok(())
     }
+}
+
+/// A hardware address as Linux writes it.
+pub(crate) fn text_of(mac: MacAddress) -> String {
+    mac.0.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// Runs a command of another administrator, who knows nothing of groups; what it printed.
