@@ -189,13 +189,15 @@ fn on_all(
         family: selection.family.or(Some(Family::Inet)),
         ..selection.clone()
     };
-    // `-a unplumb` means all that can be.
-    let spares_loopback = words.iter().any(|word| word == "unplumb");
+    // `-a unplumb` means all interfaces that can be, each with all that is on it.
+    let unplumbs = words.iter().any(|word| word == "unplumb");
     let selected = |environment: &mut Environment<'_>| {
         let snapshot = environment.daemon.view()?;
         let logicals = selection.of(&snapshot);
         Ok(logicals
-            .filter(|(interface, _)| !(interface.loopback && spares_loopback))
+            .filter(|(interface, logical)| {
+                !unplumbs || !interface.loopback && logical.name.unit == 0
+            })
             .map(|(_, logical)| (logical.name.clone(), logical.address.family()))
             .collect::<Vec<_>>())
     };

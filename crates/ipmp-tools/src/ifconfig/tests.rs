@@ -416,7 +416,7 @@ fn all_but_the_loopback_interface_are_unplumbed() {
     let mut daemon = Recorded::showing(lab2_failed());
     assert_eq!(
         typed(&mut daemon, &etc, "-a unplumb"),
-        "> unplumb ge0 IPv4\n> unplumb ge0:1 IPv4\n> unplumb ge1 IPv4\n> unplumb ge1:1 IPv4\n"
+        "> unplumb ge0 IPv4\n> unplumb ge1 IPv4\n"
     );
 }
 
