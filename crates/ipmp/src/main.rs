@@ -62,7 +62,11 @@ fn main() -> ExitCode {
         Some(("--help" | "help", _)) => say(USAGE),
         Some(("--version", _)) => say(concat!("ipmp ", env!("CARGO_PKG_VERSION"), "\n")),
         Some((tool, rest)) if let Some(code) = run(tool, rest) => return code,
-        _ => ask(&[], Start::Never, |_, _, _, console| console.usage(USAGE)),
+        Some((verb, _)) => ask(&[], Start::Never, |_, _, _, console| {
+            console.complain(format_args!("ipmp: {verb}: no such verb (see ipmp --help)"));
+            FAILED
+        }),
+        None => ask(&[], Start::Never, |_, _, _, console| console.usage(USAGE)),
     };
     ExitCode::from(code)
 }
