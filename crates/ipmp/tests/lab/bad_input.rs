@@ -326,7 +326,7 @@ fn eeprom_refuses() -> Result<(), Failed> {
         one_line(
             &bed.host1.run("eeprom 'local-mac-address?=perhaps'")?,
             "eeprom: ",
-            "perhaps",
+            "local-mac-address?: neither true nor false",
         )?;
         one_line(
             &bed.host1.run("eeprom 'local-mac-address?='")?,
