@@ -332,3 +332,23 @@ fn without_targets_the_link_decides() {
     host.pass(Duration::from_secs(30));
     assert_eq!(host.list(), LAB1);
 }
+
+#[test]
+fn an_unplumbed_interface_hands_back_what_nobody_else_can_take() {
+    let mut host = lab1();
+    host.carrier("ge1", false);
+    assert_eq!(host.ifconfig("ge0 unplumb"), "");
+    assert_eq!(
+        host.list(),
+        "ge1 11000803 192.168.0.88\n\
+         ge1:1 19040803 192.168.0.89\n"
+    );
+    host.carrier("ge1", true);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(
+        host.list(),
+        "ge1 1000843 192.168.0.88\n\
+         ge1:1 9040843 192.168.0.89\n"
+    );
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+}
