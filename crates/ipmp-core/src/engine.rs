@@ -244,6 +244,14 @@ impl Engine {
         }
         if first {
             self.adopt();
+            // An earlier daemon may have been killed between putting an address into place and
+            // telling the neighbours.
+            let names = self.asked.interfaces.keys();
+            let members: Vec<InterfaceName> =
+                names.filter(|name| self.is_member(name)).cloned().collect();
+            for name in &members {
+                self.announce_all(now, name);
+            }
         }
         if let Some(interface) = gone.filter(|name| self.is_member(name)) {
             actions.push(Action::Log(Message::InterfaceRemoved { interface }));

@@ -93,8 +93,8 @@ impl Engine {
         self.failed = failed;
     }
 
-    /// A repaired interface tells its neighbours again what it kept: they may have forgotten.
-    fn announce_all(&mut self, now: Time, name: &InterfaceName) {
+    /// An interface tells its neighbours again what it has: after its repair they may have forgotten.
+    pub(super) fn announce_all(&mut self, now: Time, name: &InterfaceName) {
         if let Some(index) = self.link(name).map(|link| link.index) {
             for logical in &self.asked.logicals {
                 if self.place_of(logical).interface == *name && logical.is_up() {

@@ -231,7 +231,14 @@ fn killed_and_restarted_during_a_failure() {
     host.carrier("ge1", false);
     let during = host.list();
     host.operations.clear();
+    host.announced.clear();
     host.restart();
+    // The one that was killed may have had no time to tell.
+    host.pass(Duration::from_secs(1));
+    let moved = "192.168.0.88".parse().unwrap();
+    assert!(host.announced.iter().any(|announcement| {
+        announcement.interface.as_str() == "ge0" && announcement.addresses.contains(&moved)
+    }));
     host.pass(Duration::from_secs(5));
     assert_eq!(host.list(), during);
     assert_eq!(host.operations, [""; 0]);
