@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::asked::NexthopKey;
-use crate::kernel::{AddressKey, Hop, Kernel, Route, Sysctl, Via};
+use crate::kernel::{AddressKey, Hop, Kernel, LinkKind, Route, Sysctl, Via};
 use crate::plan::NewAddress;
 use crate::{Family, GroupName, InterfaceAddress, InterfaceName};
 
@@ -77,8 +77,10 @@ pub struct Desired {
     pub groups: BTreeMap<NexthopKey, BTreeSet<u32>>,
     /// Routes by destination and metric.
     pub routes: BTreeMap<(InterfaceAddress, u32), Through>,
-    /// Sysctls of members, and those to be put back.
+    /// Sysctls of members.
     pub sysctls: Vec<(u32, InterfaceName, Sysctl, i32)>,
+    /// Sysctls to be put back, once nothing of ours has to leave the link any more.
+    pub restore: Vec<(u32, InterfaceName, Sysctl, i32)>,
 }
 
 /// Through what a desired route goes.
@@ -92,7 +94,12 @@ pub enum Through {
         source: Option<IpAddr>,
     },
     /// One link, on-link.
-    Link(u32),
+    Link {
+        /// Index of the link.
+        index: u32,
+        /// Preferred source address, where the kernel would choose a bad one.
+        source: Option<IpAddr>,
+    },
 }
 
 impl NexthopKey {
@@ -143,7 +150,7 @@ impl Layout {
                 }
             }
         }
-        desired.sysctls.extend(self.restore.iter().cloned());
+        desired.restore.clone_from(&self.restore);
         desired
     }
 
@@ -163,10 +170,9 @@ impl Layout {
             return;
         }
         let Some(group) = &placed.group else {
-            let is_loopback = kernel
-                .links
-                .get(&placed.index)
-                .is_none_or(|link| link.kind == crate::kernel::LinkKind::Loopback);
+            let Some(link) = kernel.links.get(&placed.index) else {
+                return;
+            };
             let has_one = kernel.routes.iter().any(|route| {
                 route.destination == subnet
                     && route.protocol != crate::kernel::PROTOCOL
@@ -176,16 +182,16 @@ impl Layout {
                             gateway: None,
                         }
             });
-            if !is_loopback && !has_one {
+            if link.up && link.kind != LinkKind::Loopback && !has_one {
                 let metric = if family == Family::Inet {
                     0
                 } else {
                     SINGLE_ON_LINK6_METRIC
                 };
-                desired
-                    .routes
-                    .entry((subnet, metric))
-                    .or_insert(Through::Link(placed.index));
+                let index = placed.index;
+                let source = self.single_source(index, subnet);
+                let through = Through::Link { index, source };
+                desired.routes.entry((subnet, metric)).or_insert(through);
             }
             return;
         };
@@ -252,6 +258,22 @@ impl Layout {
         };
         desired.groups.insert(key.clone(), links);
         desired.routes.insert(route, Through::Group { key, source });
+    }
+
+    /// The source address the on-link route of an interface outside groups must name: there, a
+    /// deprecated address that came first cannot be put behind.
+    fn single_source(&self, index: u32, subnet: InterfaceAddress) -> Option<IpAddr> {
+        let on_link = || {
+            self.placed
+                .iter()
+                .filter(move |placed| placed.index == index && placed.address.subnet() == subnet)
+        };
+        let has_bad = on_link().any(|placed| placed.deprecated);
+        let good = on_link()
+            .filter(|placed| !placed.deprecated)
+            .map(|placed| placed.address.ip);
+        good.min()
+            .filter(|_| has_bad && subnet.family() == Family::Inet)
     }
 
     /// The source address a route must name because the kernel, left alone, would take a bad one on

@@ -18,6 +18,7 @@ mod adopt;
 mod announce;
 mod commands;
 mod contest;
+mod failures;
 mod index;
 mod layout;
 mod picture;
@@ -25,7 +26,6 @@ mod shadow;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use crate::asked::{Logical, NexthopKey, Saved};
 use crate::command::{Answer, Command, Refusal};
@@ -39,12 +39,6 @@ use crate::{
 
 /// Which logical: where it belongs, and its family.
 type LogicalKey = (LogicalName, Family);
-
-/// First pause before operations that failed are tried again; it doubles up to [`MAX_RETRY`].
-const MIN_RETRY: Duration = Duration::from_millis(100);
-
-/// Longest pause before operations that failed are tried again.
-const MAX_RETRY: Duration = Duration::from_secs(30);
 
 /// Everything IPMP knows about one network namespace.
 #[derive(Clone, Debug)]
@@ -75,19 +69,18 @@ pub struct Engine {
     retired: BTreeSet<AddressKey>,
     /// Operations that a command asked for and that are done once: link up, hardware address, MTU.
     once: Vec<Operation>,
+    /// Interfaces whose device came back and has to be set up again.
+    raising: BTreeSet<InterfaceName>,
     /// The plan under way.
     applying: Option<Plan>,
     /// The command under way and what to return to if the kernel refuses it.
     pending: Option<Pending>,
     /// Commands that wait for their turn.
     queue: VecDeque<(u64, Command)>,
-    /// Messages about moves, said when the moves are done.
-    moved: Vec<Message>,
+    /// Moves that are to be reported, each when the address is in its place.
+    moved: BTreeMap<LogicalKey, Message>,
     contests: contest::Contests,
-    /// Operations that failed, and how often in a row.
-    failing: Vec<Operation>,
-    retries: u32,
-    retry_at: Option<Time>,
+    failures: failures::Failures,
     last_saved: Saved,
 }
 
@@ -97,6 +90,8 @@ struct Pending {
     id: u64,
     answer: Answer,
     before: Before,
+    /// What failed before it: not its fault.
+    failing: BTreeSet<Operation>,
 }
 
 /// What a command may change.
@@ -139,14 +134,13 @@ impl Engine {
             announcements: announce::Announcements::default(),
             retired: BTreeSet::new(),
             once: Vec::new(),
+            raising: BTreeSet::new(),
             applying: None,
             pending: None,
             queue: VecDeque::new(),
-            moved: Vec::new(),
+            moved: BTreeMap::new(),
             contests: contest::Contests::default(),
-            failing: Vec::new(),
-            retries: 0,
-            retry_at: None,
+            failures: failures::Failures::default(),
             asked: saved.asked.clone(),
             last_saved: saved,
         }
@@ -167,7 +161,7 @@ impl Engine {
                 let spoke = report(findings, &mut actions);
                 let due = self.announcements.due(now, &self.kernel, &mut actions)
                     | self.shadows.due(now, &self.kernel)
-                    | self.retry_at.is_some_and(|at| at <= now)
+                    | self.failures.is_due(now)
                     | self.watch.is_due(now)
                     | self.contests.is_due(now);
                 if !spoke && !due {
@@ -204,7 +198,9 @@ impl Engine {
             self.shadows.next_deadline(),
             self.watch.next_deadline(),
             self.contests.next_deadline(),
-            self.retry_at.filter(|_| self.applying.is_none()),
+            self.failures
+                .next_deadline()
+                .filter(|_| self.applying.is_none()),
         ]
         .into_iter()
         .flatten()
@@ -224,12 +220,6 @@ impl Engine {
         let first = !self.seen && matches!(change, Change::Resync(_));
         self.seen |= first;
         self.shadows.observe(now, &change);
-        let appeared = match &change {
-            Change::Link(link) if !self.kernel.links.contains_key(&link.index) => {
-                Some((link.name.clone(), link.index, link.up))
-            }
-            _ => None,
-        };
         let gone = match &change {
             Change::LinkGone(index) => self.kernel.links.get(index).map(|link| link.name.clone()),
             _ => None,
@@ -240,7 +230,10 @@ impl Engine {
         );
         self.kernel.apply(change);
         if is_about_links {
-            self.index.renew_links(&self.kernel);
+            let before = self.index.renew_links(&self.kernel);
+            if !first {
+                self.find_returned(&before, actions);
+            }
         }
         if first {
             self.adopt();
@@ -256,17 +249,26 @@ impl Engine {
         if let Some(interface) = gone.filter(|name| self.is_member(name)) {
             actions.push(Action::Log(Message::InterfaceRemoved { interface }));
         }
-        // A device that comes back is plumbed again, as it was.
-        if let Some((name, index, up)) = appeared
-            && self.asked.interfaces.contains_key(&name)
-        {
-            if !up {
-                self.once.push(Operation::SetUp { index, up: true });
-            }
+        self.adopt_link_local();
+    }
+
+    /// A plumbed interface whose device came back, under whatever circumstances, is set up again.
+    fn find_returned(&mut self, before: &BTreeMap<InterfaceName, u32>, actions: &mut Vec<Action>) {
+        let returned: Vec<InterfaceName> = self
+            .asked
+            .interfaces
+            .keys()
+            .filter(|name| {
+                let index = self.link(name).map(|link| link.index);
+                index.is_some() && index != before.get(*name).copied()
+            })
+            .cloned()
+            .collect();
+        if !returned.is_empty() {
             // Its sysctls are new too.
             actions.push(Action::Observe);
         }
-        self.adopt_link_local();
+        self.raising.extend(returned);
     }
 
     /// Decides everything anew and starts on the difference, if nothing is under way.
@@ -287,7 +289,7 @@ impl Engine {
                 actions.push(Action::Apply(plan));
                 break;
             }
-            actions.extend(std::mem::take(&mut self.moved).into_iter().map(Action::Log));
+            self.report_moves(actions);
             self.save(actions);
             if let Some(pending) = self.pending.take() {
                 actions.push(Action::Answer {
@@ -298,6 +300,8 @@ impl Engine {
             let Some((id, command)) = self.queue.pop_front() else {
                 break;
             };
+            self.failures.release(now);
+            let failing = self.failures.known();
             let before = Before {
                 asked: self.asked.clone(),
                 places: self.places.clone(),
@@ -307,7 +311,14 @@ impl Engine {
             let outcome = self.command(now, command, actions);
             self.index.renew_asked(&self.asked);
             match outcome {
-                Ok(answer) => self.pending = Some(Pending { id, answer, before }),
+                Ok(answer) => {
+                    self.pending = Some(Pending {
+                        id,
+                        answer,
+                        before,
+                        failing,
+                    })
+                }
                 Err(refusal) => {
                     self.restore(before);
                     actions.push(Action::Answer {
@@ -329,32 +340,42 @@ impl Engine {
     }
 
     fn plan(&mut self, now: Time) -> Plan {
-        let waiting = self.retry_at.is_some_and(|at| at > now);
         let layout = self.layout();
         let desired = layout.desired(&self.kernel);
         let ours = self.our_addresses();
         let retired = &self.retired;
+        let index = &self.index;
         let mut plan = plan::plan(&self.kernel, &desired, &mut self.nexthops, |address| {
             address.protocol == crate::kernel::PROTOCOL
                 || retired.contains(&(address.index, address.address))
-                || ours.contains(&address.address.ip)
+                || ours.contains(&(address.index, address.address.ip))
         });
+        self.raising.retain(|name| {
+            let link = index
+                .link(name)
+                .and_then(|index| self.kernel.links.get(&index));
+            link.is_some_and(|link| !link.up)
+        });
+        let raised = self.raising.iter().filter_map(|name| index.link(name));
+        let mut ups: Vec<Operation> = raised
+            .map(|index| Operation::SetUp { index, up: true })
+            .collect();
         self.retired
             .retain(|key| self.kernel.addresses.contains_key(key));
-        // What failed a moment ago is not tried again at once, but does not hold up the rest.
-        if waiting {
-            plan.operations
-                .retain(|operation| !self.failing.contains(operation));
-        }
-        plan.operations
-            .retain(|operation| !self.contests.is_contested(now, operation));
-        // A link is set up before anything is put on it, and down after everything has left it.
-        let (downs, ups) = std::mem::take(&mut self.once)
+
+        // A link is set up before anything is put on it, and down after everything was told to leave.
+        let (downs, once): (Vec<Operation>, Vec<Operation>) = std::mem::take(&mut self.once)
             .into_iter()
             .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
-        let downs: Vec<Operation> = downs;
+        ups.extend(once);
         plan.operations.splice(0..0, ups);
         plan.operations.extend(downs);
+
+        // What failed a moment ago is not tried again at once, but does not hold up the rest.
+        self.failures.retain(&plan.operations);
+        plan.operations.retain(|operation| {
+            !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
+        });
         for operation in &plan.operations {
             self.contests.note(now, operation);
         }
@@ -370,44 +391,39 @@ impl Engine {
         let Some(plan) = self.applying.take() else {
             return;
         };
-        let mut failed = Vec::new();
+        let mut refused = None;
+        let mut failed = false;
         for (operation, result) in plan.operations.into_iter().zip(results) {
-            match result {
-                Ok(()) => self.succeeded(now, &operation),
-                Err(error) => failed.push((operation, error)),
+            let error = match result {
+                Ok(()) => {
+                    self.succeeded(now, &operation);
+                    self.failures.forget(&operation);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            failed = true;
+            let by_command = self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| !pending.failing.contains(&operation));
+            if by_command {
+                refused.get_or_insert(error);
+                continue;
             }
-        }
-        let is_new = |operation: &Operation| !self.failing.contains(operation);
-        let refused = failed
-            .iter()
-            .find(|(operation, _)| is_new(operation))
-            .cloned();
-        for (operation, error) in &failed {
-            if self.pending.is_none() && is_new(operation) {
+            let text = operation.to_string();
+            if self.failures.note(now, operation) {
                 actions.push(Action::Log(Message::OperationFailed {
-                    operation: operation.to_string(),
+                    operation: text,
                     reason: error.to_string(),
                 }));
             }
         }
-        if failed.is_empty() {
-            if self.retry_at.is_none_or(|at| at <= now) {
-                self.failing.clear();
-                self.retries = 0;
-                self.retry_at = None;
-            }
-        } else {
-            let pause = MIN_RETRY
-                .saturating_mul(1 << self.retries.min(10))
-                .min(MAX_RETRY);
-            self.retries = self.retries.saturating_add(1);
-            self.retry_at = Some(now + pause);
-            self.failing = failed.into_iter().map(|(operation, _)| operation).collect();
-            self.moved.clear();
+        if failed {
             // What we believe of the kernel did not hold.
             actions.push(Action::Observe);
         }
-        if let Some((_, error)) = refused
+        if let Some(error) = refused
             && let Some(pending) = self.pending.take()
         {
             self.restore(pending.before);
@@ -417,6 +433,43 @@ impl Engine {
                 answer: Err(refusal),
             });
         }
+    }
+
+    /// Says which moves are done: when all addresses that one message is about are in place.
+    fn report_moves(&mut self, actions: &mut Vec<Action>) {
+        let mut under_way: BTreeSet<Message> = BTreeSet::new();
+        for (key, message) in &self.moved {
+            if !self.is_in_place(key) {
+                under_way.insert(message.clone());
+            }
+        }
+        let mut done: Vec<Message> = Vec::new();
+        self.moved.retain(|_, message| {
+            let is_under_way = under_way.contains(message);
+            if !is_under_way && !done.contains(message) {
+                done.push(message.clone());
+            }
+            is_under_way
+        });
+        actions.extend(done.into_iter().map(Action::Log));
+    }
+
+    /// Whether the kernel holds a logical where it is placed, if it is to hold it at all.
+    fn is_in_place(&self, (home, family): &LogicalKey) -> bool {
+        let logical = self
+            .asked
+            .logicals
+            .iter()
+            .find(|logical| logical.home == *home && logical.family() == *family);
+        let Some(logical) = logical.filter(|logical| self.is_effectively_up(logical)) else {
+            return true;
+        };
+        let place = self.place_of(logical);
+        self.link(&place.interface).is_some_and(|link| {
+            self.kernel
+                .addresses
+                .contains_key(&(link.index, logical.address))
+        })
     }
 
     fn succeeded(&mut self, now: Time, operation: &Operation) {

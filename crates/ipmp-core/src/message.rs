@@ -24,7 +24,7 @@ pub enum Severity {
 macro_rules! interface_messages {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
         /// Something the daemon has to say.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Message {
             $($(#[$doc])* $name { $($(#[$fdoc])* $field: $type),* },)*

@@ -35,8 +35,10 @@ pub enum Fitness {
     LastResort,
     /// Does not work, but may do so in a moment, as others of its group just did: keeps what it has.
     Waiting,
-    /// Does not work, is out of service or absent: what it has must go elsewhere.
+    /// Does not work or is out of service: what it has must go elsewhere.
     Unfit,
+    /// There is no such device at present: what it has must go somewhere.
+    Absent,
 }
 
 /// An address that may move.
@@ -114,16 +116,18 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         if leaving.is_empty() {
             continue;
         }
-        let idle_standby = member(&source).is_some_and(|m| m.fitness <= Fitness::LastResort);
-        let stray = member(&source).is_none();
-        let destination = destination(members, &source, &families, idle_standby, addresses, &at)
-            // An address that lost its place altogether goes home even if home does not work.
-            .or_else(|| {
+        let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
+        let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
+        let destination =
+            destination(members, &source, &families, is_fit, addresses, &at).or_else(|| {
                 let home = leaving
                     .first()
                     .and_then(|&i| addresses.get(i))
-                    .map(|a| a.home.clone());
-                home.filter(|_| stray)
+                    .map(|a| &a.home);
+                // An address that is nowhere goes home even if home does not work, or to any member
+                // that is there: nothing is lost by trying.
+                home.filter(|_| is_nowhere)
+                    .and_then(|home| refuge(members, &source, home, &families))
             });
         if let Some(destination) = destination {
             for i in leaving {
@@ -155,7 +159,7 @@ fn must_leave<Key>(
 ) -> bool {
     let Some(source) = source else { return true };
     match source.fitness {
-        Fitness::Unfit => true,
+        Fitness::Unfit | Fitness::Absent => true,
         Fitness::Waiting => false,
         Fitness::Usable | Fitness::LastResort => {
             !source.families.contains(&address.family)
@@ -178,6 +182,26 @@ fn hosts_foreign<Key>(
         .iter()
         .zip(at)
         .any(|(address, at)| at == name && address.home != *name)
+}
+
+/// Where the addresses of `source`, which is not there, can be put though nobody works.
+fn refuge(
+    members: &[Member],
+    source: &InterfaceName,
+    home: &InterfaceName,
+    families: &BTreeSet<Family>,
+) -> Option<InterfaceName> {
+    members
+        .iter()
+        .filter(|member| member.name != *source && member.fitness < Fitness::Absent)
+        .filter(|member| member.name == *home || families.is_subset(&member.families))
+        .min_by_key(|member| (member.name != *home, member.fitness, &member.name))
+        .map(|member| member.name.clone())
+        // One that left its group may have nobody but its home.
+        .or_else(|| {
+            let was_member = members.iter().any(|member| member.name == *source);
+            (!was_member && source != home).then(|| home.clone())
+        })
 }
 
 /// Where the addresses of `source` should go: an idle member that waits for this, else the one with

@@ -17,13 +17,19 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes in the kernel's links.
-    pub(super) fn renew_links(&mut self, kernel: &Kernel) {
-        self.links = kernel
+    /// Takes in the kernel's links; what there was before.
+    pub(super) fn renew_links(&mut self, kernel: &Kernel) -> BTreeMap<InterfaceName, u32> {
+        let links = kernel
             .links
             .values()
             .map(|link| (link.name.clone(), link.index))
             .collect();
+        std::mem::replace(&mut self.links, links)
+    }
+
+    /// The number of the link of an interface.
+    pub(super) fn link(&self, name: &InterfaceName) -> Option<u32> {
+        self.links.get(name).copied()
     }
 
     /// Takes in what was asked for.

@@ -56,9 +56,7 @@ impl Engine {
         } else {
             Message::FailedOver { from, to }
         };
-        if !self.moved.contains(&message) {
-            self.moved.push(message);
-        }
+        self.moved.insert(key.clone(), message);
     }
 
     fn has_away(&self, name: &InterfaceName) -> bool {
@@ -98,7 +96,7 @@ impl Engine {
 
     fn fitness(&self, now: Time, name: &InterfaceName, group: Option<&GroupName>) -> Fitness {
         let Some(link) = self.link(name) else {
-            return Fitness::Unfit;
+            return Fitness::Absent;
         };
         if self.is_offline(name) {
             Fitness::Unfit
@@ -219,6 +217,8 @@ impl Engine {
             .logicals
             .iter()
             .filter(|logical| self.is_effectively_up(logical))
+            // The kernel makes these itself, from the hardware address of the link.
+            .filter(|logical| !logical.address.is_link_local6())
             .filter_map(|logical| {
                 let place = self.place_of(logical);
                 let link = self.link(&place.interface)?;
@@ -320,15 +320,32 @@ impl Engine {
         restore
     }
 
-    /// IP addresses that are ours to remove from where they should not be.
-    pub(super) fn our_addresses(&self) -> BTreeSet<IpAddr> {
-        self.asked
-            .logicals
-            .iter()
-            .map(|logical| logical.address)
-            .filter(|address| !address.ip.is_unspecified() && !address.is_link_local6())
-            .map(|address| address.ip)
-            .collect()
+    /// Addresses that are ours to remove though they bear no mark: those of logicals, on interfaces
+    /// of their group. What another hand does with them elsewhere is not ours.
+    pub(super) fn our_addresses(&self) -> BTreeSet<(u32, IpAddr)> {
+        let mut mates: BTreeMap<&GroupName, Vec<u32>> = BTreeMap::new();
+        for (name, interface) in &self.asked.interfaces {
+            if let (Some(group), Some(link)) = (&interface.group, self.link(name)) {
+                mates.entry(group).or_default().push(link.index);
+            }
+        }
+        let mut ours = BTreeSet::new();
+        for logical in &self.asked.logicals {
+            let address = logical.address;
+            if address.ip.is_unspecified() || address.is_link_local6() {
+                continue;
+            }
+            let home = &logical.home.interface;
+            let mates = self.group_of(home).and_then(|group| mates.get(group));
+            ours.extend(self.link(home).map(|link| (link.index, address.ip)));
+            ours.extend(
+                mates
+                    .into_iter()
+                    .flatten()
+                    .map(|&index| (index, address.ip)),
+            );
+        }
+        ours
     }
 
     /// Whether a link may be in a group.

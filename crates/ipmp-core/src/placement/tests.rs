@@ -12,7 +12,9 @@ fn members(text: &str) -> Vec<Member> {
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let has = |word: &str| words.contains(&word);
-            let fitness = if has("failed") {
+            let fitness = if has("absent") {
+                Fitness::Absent
+            } else if has("failed") {
                 Fitness::Unfit
             } else if has("waiting") {
                 Fitness::Waiting
@@ -144,6 +146,19 @@ fn table() {
         ("ge0 ok, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge0"),
         ("ge0 failed, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge1"),
         ("ge0 failed", "ge0@ge9", "0:ge9>ge0"),
+        // On an interface that is not there, and nobody works: somewhere is better than nowhere.
+        (
+            "ge0 failed, ge1 absent",
+            "ge0@ge1 ge1",
+            "0:ge1>ge0 1:ge1>ge0",
+        ),
+        (
+            "ge0 absent, ge1 failed, ge2 waiting",
+            "ge0 ge1",
+            "0:ge0>ge2",
+        ),
+        ("ge0 absent, ge1 absent", "ge0 ge1@ge0", ""),
+        ("ge0 absent, ge1 ok", "ge0 ge1", "0:ge0>ge1"),
     ] {
         assert_eq!(moved(group, placed), expected, "{group} | {placed}");
     }

@@ -2,11 +2,12 @@
 //!
 //! The order of a plan:
 //!
-//! 1. sysctls, so that nothing answers from the wrong link or takes other addresses with it;
+//! 1. sysctls of members, so that nothing answers from the wrong link or takes other addresses along;
 //! 2. new addresses, those good as a source before the others;
 //! 3. nexthops, their groups, routes;
-//! 4. old addresses go, after their new place has them;
-//! 5. old routes, groups and nexthops go, in this order, as each holds the next.
+//! 4. addresses go that have no successor or whose successor is in place;
+//! 5. old routes, groups and nexthops go, in this order, as each holds the next;
+//! 6. sysctls are put back where nothing of ours is left to go.
 //!
 //! A batch is no transaction, so nothing is taken away in the plan that puts its successor into
 //! place: old things go when the kernel was seen to hold the new ones, in the next plan. So a plan
@@ -15,11 +16,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::InterfaceAddress;
 use crate::asked::NexthopKey;
 use crate::desired::{Desired, Through};
 use crate::kernel::{Address, Hop, Kernel, Nexthop, PROTOCOL, Route, Sysctl, Via};
 use crate::plan::{NewAddress, Operation, Plan};
+use crate::{Family, InterfaceAddress, InterfaceName};
 
 /// First number of our nexthop objects: "IP" in ASCII, far from what people type.
 pub const FIRST_NEXTHOP: u32 = 0x4950_0000;
@@ -35,19 +36,20 @@ pub fn plan(
     is_ours: impl Fn(&Address) -> bool,
 ) -> Plan {
     let mut operations = Vec::new();
-    sysctls(kernel, desired, &mut operations);
+    set_sysctls(kernel, desired.sysctls.iter(), &mut operations);
     new_addresses(kernel, desired, &mut operations);
     let wanted = nexthops(kernel, desired, numbers, &mut operations);
     routes(kernel, desired, numbers, &mut operations);
 
+    let mut leaving: BTreeSet<u32> = BTreeSet::new();
     for address in kernel.addresses.values() {
-        if !desired
-            .addresses
-            .contains_key(&(address.index, address.address))
-            && is_ours(address)
-            && !is_missed(kernel, desired, address)
-        {
-            let &Address { index, address, .. } = address;
+        let key = (address.index, address.address);
+        if desired.addresses.contains_key(&key) || !is_ours(address) {
+            continue;
+        }
+        leaving.insert(address.index);
+        if !is_missed(kernel, desired, address) {
+            let (index, address) = key;
             operations.push(Operation::RemoveAddress { index, address });
         }
     }
@@ -72,6 +74,11 @@ pub fn plan(
             .into_iter()
             .map(|nexthop| Operation::RemoveNexthop(nexthop.id)),
     );
+    let restored = desired
+        .restore
+        .iter()
+        .filter(|(index, ..)| !leaving.contains(index));
+    set_sysctls(kernel, restored, &mut operations);
     Plan { operations }
 }
 
@@ -80,8 +87,8 @@ fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
     desired.addresses.iter().any(|(key, wanted)| {
         wanted.address.ip == old.address.ip
             && kernel.addresses.get(key).is_none_or(|there| {
-                // It holds the place of a test address that is being put behind.
-                stands_first(desired, there)
+                // It holds the place of one that is being put behind or anew.
+                stands_first(desired, there) || is_outdated(there, wanted)
             })
     })
 }
@@ -108,7 +115,7 @@ fn stands_first(desired: &Desired, there: &Address) -> bool {
     let promote = (there.index, Sysctl::PromoteSecondaries);
     there.deprecated
         && !there.secondary
-        && there.address.family() == crate::Family::Inet
+        && there.address.family() == Family::Inet
         // Without it, an address takes others of its subnet with it when it goes.
         && desired.sysctls.iter().any(|(index, _, sysctl, value)| {
             (*index, *sysctl) == promote && *value == 1
@@ -118,9 +125,18 @@ fn stands_first(desired: &Desired, there: &Address) -> bool {
         })
 }
 
+/// Whether an address of ours has another broadcast address than it should: the kernel does not
+/// change it.
+fn is_outdated(there: &Address, wanted: &NewAddress) -> bool {
+    there.protocol == PROTOCOL
+        && wanted.broadcast.is_some()
+        && there.broadcast != wanted.broadcast
+        && wanted.address.prefix < wanted.address.family().bits()
+}
+
 /// Addresses that are to be on a link.
 fn on_link(desired: &Desired, index: u32) -> impl Iterator<Item = &NewAddress> {
-    let lowest = InterfaceAddress::new(crate::Family::Inet.unspecified(), 0);
+    let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
     desired
         .addresses
         .range((index, lowest)..)
@@ -128,10 +144,13 @@ fn on_link(desired: &Desired, index: u32) -> impl Iterator<Item = &NewAddress> {
         .map(|(_, wanted)| wanted)
 }
 
-fn sysctls(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
-    let mut wrong: Vec<_> = desired
-        .sysctls
-        .iter()
+/// Sets the sysctls that are not as they should be.
+fn set_sysctls<'d>(
+    kernel: &Kernel,
+    sysctls: impl Iterator<Item = &'d (u32, InterfaceName, Sysctl, i32)>,
+    operations: &mut Vec<Operation>,
+) {
+    let mut wrong: Vec<_> = sysctls
         .filter(|(index, _, sysctl, value)| {
             kernel
                 .sysctls
@@ -163,16 +182,24 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
         .map(|(_, wanted)| wanted)
         .collect();
     new.sort_by_key(|wanted| (wanted.deprecated, wanted.index, wanted.address));
-    operations.extend(
-        new.iter()
-            .map(|&wanted| Operation::AddAddress(wanted.clone())),
-    );
+    for wanted in new {
+        // IPv6 has an address once on a link, whatever its prefix: the old one makes way.
+        let other_prefix = kernel.addresses_on(wanted.index).find(|there| {
+            there.address.ip == wanted.address.ip
+                && there.address != wanted.address
+                && there.address.family() == Family::Inet6
+        });
+        if let Some(&Address { index, address, .. }) = other_prefix {
+            operations.push(Operation::RemoveAddress { index, address });
+        }
+        operations.push(Operation::AddAddress(wanted.clone()));
+    }
 
-    // A test address that stands first goes behind, and stays reachable meanwhile: a second entry of
-    // it, with the longest prefix, holds its place.
+    // A test address that stands first goes behind, one whose broadcast address changed is put anew,
+    // and both stay reachable meanwhile: a second entry, with the longest prefix, holds the place.
     for wanted in desired.addresses.values() {
         let there = kernel.addresses.get(&(wanted.index, wanted.address));
-        if !there.is_some_and(|there| stands_first(desired, there)) {
+        if !there.is_some_and(|there| stands_first(desired, there) || is_outdated(there, wanted)) {
             continue;
         }
         let bits = wanted.address.family().bits();
@@ -255,13 +282,16 @@ fn routes(
 ) {
     for (&(destination, metric), through) in &desired.routes {
         let (via, source) = match through {
-            Through::Link(index) => (
-                Via::Link {
-                    index: *index,
-                    gateway: None,
-                },
-                None,
-            ),
+            Through::Link { index, source } => {
+                let index = *index;
+                (
+                    Via::Link {
+                        index,
+                        gateway: None,
+                    },
+                    *source,
+                )
+            }
             Through::Group { key, source } => match numbers.get(key) {
                 Some(&id) => (Via::Nexthop(id), *source),
                 None => continue,
@@ -274,13 +304,21 @@ fn routes(
             via,
             source,
         };
-        let mut ours = kernel.routes.iter().filter(|route| {
+        let is_ours = |route: &&Route| {
             route.protocol == PROTOCOL && (route.destination, route.metric) == (destination, metric)
-        });
-        match ours.next() {
-            Some(there) if *there == wanted => {}
-            Some(_) => operations.push(Operation::ReplaceRoute(wanted)),
-            None => operations.push(Operation::AddRoute(wanted)),
+        };
+        let (right, wrong): (Vec<&Route>, Vec<&Route>) = kernel
+            .routes
+            .iter()
+            .filter(is_ours)
+            .partition(|route| **route == wanted);
+        if !right.is_empty() {
+            // A replacement that was cut short leaves two.
+            operations.extend(wrong.into_iter().cloned().map(Operation::RemoveRoute));
+        } else if wrong.is_empty() {
+            operations.push(Operation::AddRoute(wanted));
+        } else {
+            operations.push(Operation::ReplaceRoute(wanted));
         }
     }
 }

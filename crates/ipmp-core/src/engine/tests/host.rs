@@ -29,6 +29,8 @@ pub(super) struct Host {
     pub(super) silent: BTreeSet<String>,
     /// Every operation that was carried out, as text.
     pub(super) operations: Vec<String>,
+    /// The kernel refuses operations whose text has this in it.
+    pub(super) refused: Vec<String>,
     /// The daemon is killed before this many more operations are done.
     pub(super) killed_after: Option<usize>,
     answers: BTreeMap<u64, Result<Answer, Refusal>>,
@@ -50,6 +52,7 @@ impl Host {
             announced: Vec::new(),
             silent: BTreeSet::new(),
             operations: Vec::new(),
+            refused: Vec::new(),
             killed_after: None,
             answers: BTreeMap::new(),
             replies: VecDeque::new(),
@@ -335,7 +338,17 @@ impl Host {
                 *left -= 1;
             }
             self.operations.push(operation.to_string());
-            let (changes, result) = self.operate(&operation);
+            let (changes, result) = if self.refuses(&operation) {
+                (
+                    Vec::new(),
+                    Err(OperationError {
+                        errno: 1,
+                        text: "refused".to_owned(),
+                    }),
+                )
+            } else {
+                self.operate(&operation)
+            };
             for change in changes {
                 self.kernel.apply(change.clone());
                 events.push(Event::Kernel(change));
@@ -344,6 +357,11 @@ impl Host {
         }
         events.push(Event::Applied(results));
         Some(events)
+    }
+
+    fn refuses(&self, operation: &Operation) -> bool {
+        let text = operation.to_string();
+        self.refused.iter().any(|refused| text.contains(refused))
     }
 
     /// What the kernel does for an operation.

@@ -1,0 +1,141 @@
+//! The kernel refuses: commands hear of it, everything else is tried again, and nothing spins.
+
+use std::time::Duration;
+
+use super::host::Host;
+use super::labs::{LAB1, lab1};
+
+#[test]
+fn a_refused_command_changes_nothing_however_often_it_is_typed() {
+    let mut host = lab1();
+    host.refused.push("192.168.0.90".to_owned());
+    for _ in 0..3 {
+        assert_eq!(host.ifconfig("ge0 addif 192.168.0.90"), "ge0:2");
+        assert_eq!(host.ifconfig("ge0:2 up"), "up: refused");
+        assert_eq!(host.ifconfig("ge0 removeif 192.168.0.90"), "");
+    }
+    assert_eq!(host.list(), LAB1);
+    host.operations.clear();
+    host.pass(Duration::from_hours(1));
+    assert_eq!(host.operations, [""; 0]);
+}
+
+#[test]
+fn a_failed_operation_is_tried_again_with_pauses_and_holds_up_nothing() {
+    let mut host = lab1();
+    host.refused
+        .push("add address 192.168.0.88/24 on link 2".to_owned());
+    host.log.clear();
+    host.carrier("ge1", false);
+    assert_eq!(
+        host.holders("192.168.0.88"),
+        ["ge1"],
+        "not taken away before it is elsewhere"
+    );
+    host.pass(Duration::from_mins(1));
+    let tries = host
+        .operations
+        .iter()
+        .filter(|o| o.starts_with("add address 192.168.0.88"))
+        .count();
+    assert!((5..=30).contains(&tries), "{tries} tries");
+    let complaints = host
+        .log
+        .iter()
+        .filter(|line| line.starts_with("Cannot add address"))
+        .count();
+    assert_eq!(complaints, 1);
+    assert!(!host.logged("Successfully failed over"));
+
+    // Something else goes its way meanwhile.
+    assert_eq!(host.ifconfig("ge0 addif 192.168.0.90 up"), "ge0:3");
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    assert!(host.logged("Successfully failed over from NIC ge1 to NIC ge0"));
+}
+
+#[test]
+fn what_failed_and_is_not_wanted_any_more_is_forgotten() {
+    let mut host = lab1();
+    host.refused.push("set nexthop".to_owned());
+    host.carrier("ge1", false);
+    host.carrier("ge1", true);
+    host.carrier("ge1", false);
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    host.operations.clear();
+    // Would not return if a deadline stayed in the past.
+    host.pass(Duration::from_hours(1));
+    assert_eq!(host.operations, [""; 0]);
+}
+
+#[test]
+fn a_device_that_comes_back_under_another_name_first_is_set_up() {
+    let mut host = lab1();
+    let mut link = host.kernel.link(&"ge1".parse().unwrap()).unwrap().clone();
+    host.unplug("ge1");
+    link.index = 77;
+    link.up = false;
+    link.name = "eth7".parse().unwrap();
+    host.change(crate::kernel::Change::Link(link.clone()));
+    link.name = "ge1".parse().unwrap();
+    host.change(crate::kernel::Change::Link(link));
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    assert_eq!(host.list(), LAB1);
+}
+
+#[test]
+fn leaving_a_group_takes_no_address_along() {
+    let mut host = Host::new(&["ge0", "ge1", "ge2"]);
+    host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group g deprecated -failover standby up");
+    host.ifconfig("ge2 plumb 192.168.0.90 group g up");
+    host.pass(Duration::from_mins(1));
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+    host.operations.clear();
+    assert_eq!(host.ifconfig("ge1 group none"), "");
+    assert_eq!(host.holders("192.168.0.86"), ["ge2"]);
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    let lost = host
+        .operations
+        .iter()
+        .any(|o| o.starts_with("add address 192.168.0.88/24"));
+    assert!(
+        !lost,
+        "the kernel took the test address along: {:?}",
+        host.operations
+    );
+    let index = host.index("ge1");
+    let kept = crate::kernel::Sysctl::ALL;
+    assert!(
+        kept.iter()
+            .all(|&sysctl| host.kernel.sysctls[&(index, sysctl)] == 0)
+    );
+}
+
+#[test]
+fn an_address_of_ours_elsewhere_is_somebody_elses() {
+    let mut host = lab1();
+    let lo = host.index("lo");
+    let vip = crate::kernel::Address {
+        index: lo,
+        address: crate::InterfaceAddress::new("192.168.0.88".parse().unwrap(), 32),
+        broadcast: None,
+        label: Some("lo".to_owned()),
+        protocol: 0,
+        deprecated: false,
+        secondary: false,
+        no_prefix_route: false,
+        duplicate: false,
+        dynamic: false,
+    };
+    host.operations.clear();
+    host.change(crate::kernel::Change::Address(vip));
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.operations, [""; 0]);
+}
