@@ -317,7 +317,7 @@ impl Engine {
                         answer,
                         before,
                         failing,
-                    })
+                    });
                 }
                 Err(refusal) => {
                     self.restore(before);
