@@ -14,6 +14,15 @@ use crate::{Flags, Settings};
 
 const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
+/// What the kernel may refuse, by the text of the operation.
+const REFUSED: [&str; 5] = [
+    "add address",
+    "remove address",
+    "set nexthop",
+    "route",
+    "set ",
+];
+
 /// Something that happens to a host. Numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Step {
@@ -28,6 +37,12 @@ enum Step {
     /// The daemon dies after so many more operations, something happens to an interface's cable
     /// meanwhile, and a new daemon starts.
     Kill(usize, usize, bool),
+    /// The same while it takes an interface out of its group, or puts it back.
+    KillInGroup(usize, usize, bool),
+    /// The kernel refuses operations of a kind.
+    Refuse(usize),
+    /// The kernel refuses nothing any more, and time passes.
+    Permit,
     /// Another hand removes an address.
     StealAddress(usize),
     /// Another hand removes a nexthop.
@@ -53,6 +68,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Offline(i, on)),
         1 => any::<bool>().prop_map(Step::Failback),
         3 => (0..12_usize, nic(), any::<bool>()).prop_map(|(n, i, on)| Step::Kill(n, i, on)),
+        2 => (0..12_usize, nic(), any::<bool>()).prop_map(|(n, i, on)| Step::KillInGroup(n, i, on)),
+        1 => (0..REFUSED.len()).prop_map(Step::Refuse),
+        2 => Just(Step::Permit),
         2 => (0..16_usize).prop_map(Step::StealAddress),
         1 => (0..8_usize).prop_map(Step::StealNexthop),
         1 => (0..4_usize).prop_map(Step::StealRoute),
@@ -149,13 +167,23 @@ fn take(host: &mut Host, step: &Step) {
             if has(host, i).is_some() {
                 host.carrier(NAMES[i], on);
             }
-            for ip in held {
-                assert!(
-                    !host.holders(&ip).is_empty(),
-                    "{ip} is nowhere after the kill"
-                );
-            }
+            assert_held(host, &held);
             host.restart();
+        }
+        // The addresses of an absent interface have no other place when their group dissolves.
+        Step::KillInGroup(..) | Step::Group(..) if is_any_absent(host) => {}
+        Step::KillInGroup(after, i, on) => {
+            let held = data_held(host);
+            host.killed_after = Some(after);
+            let group = if on { "g" } else { "none" };
+            host.ifconfig(&format!("{} group {group}", NAMES[i]));
+            assert_held(host, &held);
+            host.restart();
+        }
+        Step::Refuse(i) => host.refused.push(REFUSED[i].to_owned()),
+        Step::Permit => {
+            host.refused.clear();
+            host.pass(Duration::from_mins(2));
         }
         Step::StealAddress(i) => {
             let key = host.kernel.addresses.keys().nth(i).copied();
@@ -206,6 +234,14 @@ fn take(host: &mut Host, step: &Step) {
     }
 }
 
+fn is_any_absent(host: &Host) -> bool {
+    host.engine
+        .snapshot()
+        .interfaces
+        .iter()
+        .any(|interface| interface.index.is_none())
+}
+
 /// Data addresses that some link holds.
 fn data_held(host: &Host) -> Vec<String> {
     let snapshot = host.engine.snapshot();
@@ -222,7 +258,18 @@ fn data_held(host: &Host) -> Vec<String> {
         .collect()
 }
 
+/// What was somewhere is somewhere.
+fn assert_held(host: &Host, held: &[String]) {
+    for ip in held {
+        assert!(!host.holders(ip).is_empty(), "{ip} is nowhere");
+    }
+}
+
 fn check(host: &mut Host) {
+    if !host.refused.is_empty() {
+        // It cannot be as it should. What must not happen is seen by who takes steps.
+        return;
+    }
     let snapshot = host.engine.snapshot();
     let works = |name: &str| {
         snapshot.interfaces.iter().any(|interface| {
@@ -302,8 +349,14 @@ proptest! {
         let mut host = set_up(count, standby_last, with_tests, with_inet6);
         check(&mut host);
         for step in &steps {
+            let held = data_held(&host);
             take(&mut host, step);
+            if !matches!(step, Step::Unplug(_) | Step::StealAddress(_)) {
+                assert_held(&host, &held);
+            }
             check(&mut host);
         }
+        take(&mut host, &Step::Permit);
+        check(&mut host);
     }
 }
