@@ -48,7 +48,7 @@ pub fn plan(
             continue;
         }
         leaving.insert(address.index);
-        if !is_missed(kernel, desired, address) {
+        if !is_missed(kernel, desired, address) && !takes_others(kernel, desired, address) {
             let (index, address) = key;
             operations.push(Operation::RemoveAddress { index, address });
         }
@@ -88,9 +88,30 @@ fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
         wanted.address.ip == old.address.ip
             && kernel.addresses.get(key).is_none_or(|there| {
                 // It holds the place of one that is being put behind or anew.
-                stands_first(desired, there) || is_outdated(there, wanted)
+                stands_first(kernel, desired, there) || is_outdated(kernel, there, wanted)
             })
     })
+}
+
+/// Whether other addresses would go with an address that is to go: they are its secondaries, and are
+/// not promoted though they should be, as the sysctl cannot be set.
+fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
+    let promote = (old.index, Sysctl::PromoteSecondaries);
+    let should_promote = desired
+        .sysctls
+        .iter()
+        .any(|(index, _, sysctl, _)| (*index, *sysctl) == promote);
+    !old.secondary
+        && should_promote
+        && !promotes(kernel, old.index)
+        && kernel.addresses_on(old.index).any(|other| {
+            let is_wanted = desired
+                .addresses
+                .contains_key(&(other.index, other.address));
+            other.secondary
+                && other.address.subnet() == old.address.subnet()
+                && (is_wanted || is_missed(kernel, desired, other))
+        })
 }
 
 /// Whether something that is to stay still goes through a nexthop that is to go.
@@ -111,24 +132,25 @@ fn is_used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>, id: u32) 
 
 /// Whether a test address stands before a data address of its subnet, so that it would be taken as
 /// the source of new connections (an IPv4 matter; IPv6 has rules for it).
-fn stands_first(desired: &Desired, there: &Address) -> bool {
-    let promote = (there.index, Sysctl::PromoteSecondaries);
+fn stands_first(kernel: &Kernel, desired: &Desired, there: &Address) -> bool {
     there.deprecated
         && !there.secondary
         && there.address.family() == Family::Inet
-        // Without it, an address takes others of its subnet with it when it goes.
-        && desired.sysctls.iter().any(|(index, _, sysctl, value)| {
-            (*index, *sysctl) == promote && *value == 1
-        })
-        && on_link(desired, there.index).any(|other| {
-            !other.deprecated && other.address.subnet() == there.address.subnet()
-        })
+        && promotes(kernel, there.index)
+        && on_link(desired, there.index)
+            .any(|other| !other.deprecated && other.address.subnet() == there.address.subnet())
+}
+
+/// Whether secondary addresses of a link stay when their primary goes.
+fn promotes(kernel: &Kernel, index: u32) -> bool {
+    kernel.sysctls.get(&(index, Sysctl::PromoteSecondaries)) == Some(&1)
 }
 
 /// Whether an address of ours has another broadcast address than it should: the kernel does not
 /// change it.
-fn is_outdated(there: &Address, wanted: &NewAddress) -> bool {
+fn is_outdated(kernel: &Kernel, there: &Address, wanted: &NewAddress) -> bool {
     there.protocol == PROTOCOL
+        && (there.secondary || promotes(kernel, there.index))
         && wanted.broadcast.is_some()
         && there.broadcast != wanted.broadcast
         && wanted.address.prefix < wanted.address.family().bits()
@@ -199,7 +221,9 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
     // and both stay reachable meanwhile: a second entry, with the longest prefix, holds the place.
     for wanted in desired.addresses.values() {
         let there = kernel.addresses.get(&(wanted.index, wanted.address));
-        if !there.is_some_and(|there| stands_first(desired, there) || is_outdated(there, wanted)) {
+        if !there.is_some_and(|there| {
+            stands_first(kernel, desired, there) || is_outdated(kernel, there, wanted)
+        }) {
             continue;
         }
         let bits = wanted.address.family().bits();
