@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ipmp_api::{Client, RunDirectory};
-use ipmp_core::snapshot::{InterfaceState, ProbeState, Snapshot};
+use ipmp_core::snapshot::{InterfaceState, Snapshot};
 use ipmp_lab::labs::{Moment, comparable};
 use ipmp_lab::traffic::Ping;
 use ipmp_lab::{Host, Lab, Nic, wait_until};
@@ -134,14 +134,12 @@ impl<'out> Stage<'out> {
         self.check("ifconfig group starts in.mpathd", "1 running", &seen)
     }
 
-    /// Waits until probes of these NICs are answered.
+    /// Waits until a probe of each of these NICs was answered: until then, a silent one is not missed.
     pub(super) fn awaits_probes(&mut self, nics: &[&str]) -> anyhow::Result<()> {
         let answered = |snapshot: &Snapshot| {
             nics.iter().all(|nic| {
-                snapshot
-                    .interfaces
-                    .iter()
-                    .any(|i| i.name.as_str() == *nic && i.probe == ProbeState::Ok)
+                let interface = snapshot.interfaces.iter().find(|i| i.name.as_str() == *nic);
+                interface.is_some_and(|i| i.probing.iter().any(|probing| probing.acknowledged > 0))
             })
         };
         self.awaits("probes are answered", self.detection + PATIENCE, answered)
@@ -331,7 +329,7 @@ impl<'out> Stage<'out> {
     pub(super) fn table(&mut self) -> anyhow::Result<bool> {
         writeln!(
             self.out,
-            "\n{:<35}{:<24}{:<15}RESULT",
+            "\n{:<35}{:<18}{:<18}RESULT",
             "CHECK", "EXPECTED", "SEEN"
         )?;
         for check in &self.checks {
