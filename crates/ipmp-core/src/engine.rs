@@ -219,7 +219,7 @@ impl Engine {
     fn observe(&mut self, now: Time, change: Change, actions: &mut Vec<Action>) {
         let first = !self.seen && matches!(change, Change::Resync(_));
         self.seen |= first;
-        self.shadows.observe(now, &change);
+        self.shadows.observe(now, &change, &self.kernel);
         let gone = match &change {
             Change::LinkGone(index) => self.kernel.links.get(index).map(|link| link.name.clone()),
             _ => None,
