@@ -31,6 +31,11 @@ impl Announcements {
         self.due.insert((index, ip), (now, 0));
     }
 
+    /// Forgets what is not to be announced on a link any more.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(u32, IpAddr) -> bool) {
+        self.due.retain(|&(index, ip), _| is_wanted(index, ip));
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due
             .values()

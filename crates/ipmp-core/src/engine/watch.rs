@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use super::{Engine, report};
 use crate::detect::{Health, Watched};
 use crate::kernel::{LinkKind, PROTOCOL, Via};
-use crate::{Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, Message, Time};
+use crate::{
+    Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, MacAddress, Message, Time,
+};
 
 /// What was told and said before, so that it is told and said once.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +16,12 @@ pub(super) struct Watch {
     watched: BTreeMap<InterfaceName, Watched>,
     gateways: Vec<IpAddr>,
     own: Vec<IpAddr>,
+    /// Groups that had failed when detection was last asked.
+    failed_groups: BTreeSet<GroupName>,
     /// Until when members of a group that just recovered may follow its first one.
     recovering: BTreeMap<GroupName, Time>,
+    /// Which member of a group has a hardware address by right, should another one have it too.
+    rightful: BTreeMap<(GroupName, MacAddress), InterfaceName>,
     ambiguous: BTreeSet<(InterfaceName, IpAddr)>,
     lacking: BTreeSet<(InterfaceName, Family)>,
     across: BTreeSet<(InterfaceName, InterfaceName)>,
@@ -47,11 +53,6 @@ impl Engine {
         self.find_oddities(actions);
         let watched = self.watched(actions);
         let (gateways, own) = (self.gateways(), self.own());
-        let failed_groups: Vec<GroupName> = self
-            .groups()
-            .into_iter()
-            .filter(|group| self.detection.is_group_failed(group))
-            .collect();
         if gateways != self.watch.gateways || own != self.watch.own {
             report(self.detection.routers(now, &gateways, &own), actions);
             self.watch.gateways = gateways;
@@ -61,13 +62,46 @@ impl Engine {
             report(self.detection.watch(now, watched.clone()), actions);
             self.watch.watched = watched;
         }
-        for group in failed_groups {
-            if !self.detection.is_group_failed(&group) {
+        self.find_recovered(now);
+        self.mark(now);
+        self.drop_stale_announcements();
+    }
+
+    /// Gives members of a group whose first one works again the time to follow, whichever way it was
+    /// found: probes may have ended the group's failure since this was last asked.
+    fn find_recovered(&mut self, now: Time) {
+        let groups = self.groups();
+        let failed: BTreeSet<GroupName> = groups
+            .iter()
+            .filter(|group| self.detection.is_group_failed(group))
+            .cloned()
+            .collect();
+        let before = std::mem::replace(&mut self.watch.failed_groups, failed);
+        for group in before {
+            if groups.contains(&group) && !self.watch.failed_groups.contains(&group) {
                 let until = now + self.detection.failure_detection_time(Some(&group));
                 self.watch.recovering.insert(group, until);
             }
         }
-        self.mark(now);
+    }
+
+    /// What has left a link, or is about to, is not announced there any more.
+    fn drop_stale_announcements(&mut self) {
+        if self.announcements.next_deadline().is_none() {
+            return;
+        }
+        let placed: BTreeSet<(u32, IpAddr)> = self
+            .asked
+            .logicals
+            .iter()
+            .filter(|logical| self.is_effectively_up(logical))
+            .filter_map(|logical| {
+                let link = self.link(&self.place_of(logical).interface)?;
+                Some((link.index, logical.address.ip))
+            })
+            .collect();
+        self.announcements
+            .retain(|index, ip| placed.contains(&(index, ip)));
     }
 
     /// Sets and clears the mark of failed interfaces.
@@ -257,20 +291,35 @@ impl Engine {
         own
     }
 
-    /// Puts out of service the later of two members with the same hardware address: neither ARP nor
-    /// switches can tell them apart.
+    /// Puts out of service all but one of the members with the same hardware address: neither ARP nor
+    /// switches can tell them apart. The one that had the address before its twins goes on working,
+    /// unless its link does not run and a twin's does.
     fn find_duplicates(&mut self, actions: &mut Vec<Action>) {
-        let mut first: BTreeMap<_, &InterfaceName> = BTreeMap::new();
-        let mut duplicates = BTreeMap::new();
+        let mut holders: BTreeMap<(GroupName, MacAddress), Vec<(bool, &InterfaceName)>> =
+            BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {
-            let mac = self.link(name).and_then(|link| link.mac);
-            if let (Some(group), Some(mac)) = (&interface.group, mac)
-                && let Some(twin) = first.insert((group, mac), name)
+            if let (Some(group), Some(link)) = (&interface.group, self.link(name))
+                && let Some(mac) = link.mac
             {
-                first.insert((group, mac), twin);
-                duplicates.insert(name.clone(), twin.clone());
+                let holders = holders.entry((group.clone(), mac)).or_default();
+                holders.push((link.is_running(), name));
             }
         }
+        let mut rightful = BTreeMap::new();
+        let mut duplicates = BTreeMap::new();
+        for (key, holders) in holders {
+            let incumbent = self.watch.rightful.get(&key);
+            let first = holders
+                .iter()
+                .min_by_key(|&&(runs, name)| (!runs, incumbent != Some(name), name));
+            let Some(&(_, first)) = first else {
+                continue;
+            };
+            let others = holders.iter().filter(|(_, name)| *name != first);
+            duplicates.extend(others.map(|&(_, name)| (name.clone(), first.clone())));
+            rightful.insert(key, first.clone());
+        }
+        self.watch.rightful = rightful;
         for (interface, twin) in &duplicates {
             if !self.duplicates.contains_key(interface) {
                 let (interface, twin) = (interface.clone(), twin.clone());
