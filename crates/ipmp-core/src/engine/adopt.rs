@@ -10,17 +10,22 @@ use crate::kernel::{Address, PROTOCOL};
 use crate::{Family, Flags, InterfaceAddress, InterfaceName, LogicalName};
 
 impl Engine {
-    /// Finds out from the kernel where each logical is. What it does not hold stays where it was
-    /// last, and the next plan puts it there.
+    /// Finds out from the kernel where each logical is that may move, among the members of its group.
+    /// What it does not hold stays where it was last, and the next plan puts it there.
     pub(super) fn adopt(&mut self) {
         self.index.renew_asked(&self.asked);
-        let logicals: Vec<Logical> = self
+        let movable: Vec<Logical> = self
             .asked
             .logicals
             .iter()
-            .filter(|logical| logical.is_up())
+            .filter(|logical| logical.is_movable())
             .cloned()
             .collect();
+        self.places.retain(|(home, family), _| {
+            let is_it = |logical: &&Logical| logical.home == *home && logical.family() == *family;
+            movable.iter().any(|logical| is_it(&logical))
+        });
+        let logicals: Vec<Logical> = movable.into_iter().filter(Logical::is_up).collect();
         for logical in &logicals {
             let place = self.place_of(logical);
             let holders: Vec<LogicalName> = self
@@ -40,11 +45,16 @@ impl Engine {
         self.adopt_orphans();
     }
 
-    /// The name of the logical that a kernel address is.
+    /// The name of the logical that a kernel address is, if it is on a member of the group.
     fn named(&self, address: &Address, logical: &Logical) -> Option<LogicalName> {
         let link = self.kernel.links.get(&address.index)?;
-        if link.name == logical.home.interface {
-            return Some(logical.home.clone());
+        let home = &logical.home;
+        if link.name == home.interface {
+            return Some(home.clone());
+        }
+        let group = self.group_of(&home.interface)?;
+        if self.group_of(&link.name) != Some(group) {
+            return None;
         }
         let labelled = address
             .label
@@ -78,14 +88,15 @@ impl Engine {
                 .get(&orphan.index)
                 .map(|link| link.name.clone())
             {
-                self.adopt_address(&name, &orphan);
-                self.index.renew_asked(&self.asked);
+                let home = self.name_of_orphan(&name, &orphan);
+                self.adopt_address(&home, &orphan);
             }
         }
     }
 
-    /// Makes a logical of a kernel address, at home where it is.
-    pub(super) fn adopt_address(&mut self, name: &InterfaceName, address: &Address) {
+    /// The name that an address which bears our mark gets: its label's where it has one, else that
+    /// of the lowest unit that is free.
+    fn name_of_orphan(&self, name: &InterfaceName, address: &Address) -> LogicalName {
         let family = address.address.family();
         let label = address
             .label
@@ -98,6 +109,12 @@ impl Engine {
             _ if !is_taken(0) => 0,
             _ => self.free_unit(name, family),
         };
+        LogicalName::new(name.clone(), unit)
+    }
+
+    /// Makes a logical of a kernel address, at home where it is, with the name that it shows.
+    pub(super) fn adopt_address(&mut self, home: &LogicalName, address: &Address) {
+        let family = address.address.family();
         let test = if address.deprecated && family == Family::Inet {
             Flags::DEPRECATED | Flags::NOFAILOVER
         } else {
@@ -105,27 +122,26 @@ impl Engine {
         };
         self.asked
             .interfaces
-            .entry(name.clone())
+            .entry(home.interface.clone())
             .or_default()
             .families
             .insert(family);
         self.asked.logicals.push(Logical {
-            home: LogicalName::new(name.clone(), unit),
+            home: home.clone(),
             address: address.address,
             broadcast: address.broadcast,
             flags: Flags::UP | test,
             metric: 0,
         });
+        self.index.renew_asked(&self.asked);
     }
 
     /// Makes logicals of all lasting addresses of an interface. Those that come and go by
     /// themselves (DHCP, autoconfiguration) stay with whoever looks after them.
     pub(super) fn adopt_interface(&mut self, name: &InterfaceName) {
-        let foreign: Vec<Address> = self.foreign(name).cloned().collect();
-        for address in foreign {
+        for (home, address) in self.foreign_logicals(name) {
             if !address.dynamic && !address.address.is_link_local6() {
-                self.adopt_address(name, &address);
-                self.index.renew_asked(&self.asked);
+                self.adopt_address(&home, &address);
             }
         }
     }
@@ -207,7 +223,8 @@ impl Engine {
             })
     }
 
-    /// Unit 0 of an interface plumbed for IPv6 is its link-local address, as soon as there is one.
+    /// Unit 0 of an interface plumbed for IPv6 is its link-local address, as soon as there is one. It
+    /// is the kernel's: it follows what the kernel has, and goes with its link.
     pub(super) fn adopt_link_local(&mut self) {
         if !self
             .asked
@@ -228,25 +245,27 @@ impl Engine {
             .map(|logical| logical.home.interface.clone())
             .collect();
         for name in waiting {
-            let Some(address) = self.link_local(&name) else {
-                continue;
+            let home = LogicalName::new(name, 0);
+            let link = self.kernel.link(&home.interface).map(|link| link.index);
+            let kernel = &self.kernel;
+            let there = || {
+                link.into_iter()
+                    .flat_map(|index| kernel.addresses_on(index))
+                    .map(|address| address.address)
+                    .filter(|address| address.is_link_local6())
             };
-            for logical in &mut self.asked.logicals {
-                if logical.home == LogicalName::new(name.clone(), 0)
-                    && logical.family() == Family::Inet6
+            let unit_0 =
+                |logical: &&mut Logical| logical.home == home && logical.family() == Family::Inet6;
+            for logical in self.asked.logicals.iter_mut().filter(unit_0) {
+                if link.is_none() {
+                    logical.address = InterfaceAddress::new(Family::Inet6.unspecified(), 0);
+                } else if !there().any(|address| address == logical.address)
+                    && let Some(address) = there().next()
                 {
                     logical.address = address;
                 }
             }
         }
         self.index.renew_asked(&self.asked);
-    }
-
-    fn link_local(&self, name: &InterfaceName) -> Option<InterfaceAddress> {
-        let index = self.link(name)?.index;
-        self.kernel
-            .addresses_on(index)
-            .map(|address| address.address)
-            .find(|address| address.is_link_local6())
     }
 }

@@ -7,6 +7,7 @@ use super::Engine;
 use crate::asked::Logical;
 use crate::command::{Answer, Command, Refusal};
 use crate::kernel::{Link, LinkKind};
+use crate::placement::{Fitness, placement};
 use crate::plan::Operation;
 use crate::{
     Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress,
@@ -82,6 +83,9 @@ impl Engine {
             Command::SetStandby { interface, on } => self.set_standby(&interface, on),
             Command::SetFailed { interface, on } => {
                 self.plumbed(&interface)?;
+                if !self.is_tracked(&interface) {
+                    return Err(Refusal::NotInGroup);
+                }
                 super::report(self.detection.set_failed(now, &interface, on), actions);
                 Ok(Answer::Done)
             }
@@ -111,7 +115,7 @@ impl Engine {
                 self.once.push(Operation::SetMac { index, mac });
                 Ok(Answer::Done)
             }
-            Command::Offline { interface } => self.offline(&interface),
+            Command::Offline { interface } => self.offline(now, &interface),
             Command::Online { interface } => self.online(&interface),
             Command::SetLocalMac { local } => {
                 self.asked.local_mac = local;
@@ -127,7 +131,10 @@ impl Engine {
         }
         if name.unit > 0 {
             self.plumbed(&name.interface)?;
-            if self.find(name, family).is_some() || self.foreign_at(name, family) {
+            let is_taken = self.find(name, family).is_some()
+                || self.is_home(name, family)
+                || self.foreign_at(name, family);
+            if is_taken {
                 return Ok(Answer::AlreadyExists);
             }
             self.asked.logicals.push(unset(name.clone(), family));
@@ -246,9 +253,23 @@ impl Engine {
 
     fn set_address(&mut self, name: &LogicalName, address: InterfaceAddress) -> Outcome {
         self.refuse_in_use(address.ip, Some((name, address.family())))?;
-        let logical = self.logical(name, address.family())?;
-        logical.address = address;
+        let family = address.family();
+        let logical = self.logical(name, family)?;
+        let old = std::mem::replace(&mut logical.address, address);
         logical.broadcast = default_broadcast(address);
+        let home = logical.home.clone();
+        let place = self.places.get(&(home.clone(), family)).unwrap_or(&home);
+        if old != address
+            && !old.ip.is_unspecified()
+            && !old.is_link_local6()
+            && let Some(index) = self.link(&place.interface).map(|link| link.index)
+        {
+            self.retired.insert((index, old));
+        }
+        if address.ip.is_unspecified() {
+            // There is nothing to be elsewhere.
+            self.places.remove(&(home, family));
+        }
         Ok(Answer::Done)
     }
 
@@ -387,7 +408,7 @@ impl Engine {
         Ok(Answer::Done)
     }
 
-    fn offline(&mut self, name: &InterfaceName) -> Outcome {
+    fn offline(&mut self, now: Time, name: &InterfaceName) -> Outcome {
         self.plumbed(name)?;
         let group = self.group_of(name).cloned().ok_or(Refusal::NotInGroup)?;
         if self.is_offline(name) {
@@ -401,7 +422,7 @@ impl Engine {
                 && !self.is_offline(other)
                 && (group_failed || !self.failed.contains(*other))
         });
-        if others.count() == 0 {
+        if others.count() == 0 || self.would_strand(now, name, &group) {
             return Err(Refusal::MinimumRedundancy);
         }
         self.returning.remove(name);
@@ -409,6 +430,21 @@ impl Engine {
             interface.offline = true;
         }
         Ok(Answer::Done)
+    }
+
+    /// Whether an address on an interface would have nowhere to go if the interface were taken out of
+    /// service.
+    fn would_strand(&self, now: Time, name: &InterfaceName, group: &GroupName) -> bool {
+        let mut members = self.placement_members(now, Some(group));
+        for member in members.iter_mut().filter(|member| member.name == *name) {
+            member.fitness = Fitness::Unfit;
+        }
+        let addresses = self.movables(Some(group));
+        let moves = placement(&members, &addresses);
+        addresses
+            .iter()
+            .filter(|address| address.at == *name)
+            .any(|address| !moves.iter().any(|step| step.key == address.key))
     }
 
     fn online(&mut self, name: &InterfaceName) -> Outcome {
@@ -499,18 +535,12 @@ impl Engine {
                 .foreign_logicals(&name.interface)
                 .into_iter()
                 .find(|(there, address)| there == name && address.address.family() == family);
-            if let Some((_, address)) = foreign {
-                self.adopt_address(&name.interface, &address);
-                self.index.renew_asked(&self.asked);
+            if let Some((home, address)) = foreign {
+                self.adopt_address(&home, &address);
             }
         }
         let Some(home) = self.find(name, family) else {
-            let is_placeholder = self
-                .asked
-                .logicals
-                .iter()
-                .any(|logical| logical.home == *name && logical.family() == family);
-            let refusal = if is_placeholder {
+            let refusal = if self.is_home(name, family) {
                 Refusal::Placeholder
             } else {
                 Refusal::NoSuchInterface
@@ -537,6 +567,12 @@ impl Engine {
                 }
             })
             .map(|logical| logical.home.clone())
+    }
+
+    /// Whether a logical belongs here, wherever it is.
+    fn is_home(&self, name: &LogicalName, family: Family) -> bool {
+        self.homed(&name.interface)
+            .any(|logical| logical.home == *name && logical.family() == family)
     }
 
     fn foreign_at(&self, name: &LogicalName, family: Family) -> bool {

@@ -79,7 +79,11 @@ impl Engine {
             .unwrap_or(u32::MAX)
     }
 
-    fn placement_members(&self, now: Time, group: Option<&GroupName>) -> Vec<placement::Member> {
+    pub(super) fn placement_members(
+        &self,
+        now: Time,
+        group: Option<&GroupName>,
+    ) -> Vec<placement::Member> {
         self.asked
             .interfaces
             .iter()
@@ -128,7 +132,7 @@ impl Engine {
                 .is_some_and(|interface| interface.offline)
     }
 
-    fn movables(&self, group: Option<&GroupName>) -> Vec<Movable<LogicalKey>> {
+    pub(super) fn movables(&self, group: Option<&GroupName>) -> Vec<Movable<LogicalKey>> {
         self.asked
             .logicals
             .iter()
