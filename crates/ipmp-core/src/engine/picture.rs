@@ -53,15 +53,33 @@ impl Engine {
     }
 
     /// The stored wish, or else what is: whether no two interfaces share a hardware address.
+    ///
+    /// Devices that do so by nature do not count: a bridge, a bond or a VLAN has the address of what
+    /// is below it, one of the two is plumbed and the upper one has no permanent address.
     fn local_mac_address(&self) -> bool {
         self.asked.local_mac.unwrap_or_else(|| {
-            let mut seen = BTreeSet::new();
-            self.kernel
+            let links = self
+                .kernel
                 .links
                 .values()
-                .filter(|link| link.kind == LinkKind::Broadcast)
-                .filter_map(|link| link.mac)
-                .all(|mac| seen.insert(mac))
+                .filter(|link| link.kind == LinkKind::Broadcast && link.mac.is_some());
+            let (plumbed, rest): (Vec<&Link>, Vec<&Link>) =
+                links.partition(|link| self.is_visible(&link.name));
+            let is_below = |link: &Link| {
+                plumbed
+                    .iter()
+                    .any(|upper| upper.permanent_mac.is_none() && upper.mac == link.mac)
+            };
+            let mut counted = plumbed.clone();
+            counted.extend(
+                rest.iter()
+                    .filter(|link| link.permanent_mac.is_some() && !is_below(link)),
+            );
+            if counted.is_empty() {
+                counted = rest;
+            }
+            let mut seen = BTreeSet::new();
+            counted.iter().all(|link| seen.insert(link.mac))
         })
     }
 

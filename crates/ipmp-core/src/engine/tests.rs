@@ -4,3 +4,4 @@ mod failures;
 mod host;
 mod labs;
 mod model;
+mod others;
