@@ -5,7 +5,10 @@
 //! beyond waits in its socket. Whatever a client does or leaves undone, the loop is never held up:
 //! messages are bounded ([`MAX_REQUEST`], [`MAX_REPLY`]), whoever is slow is dropped after
 //! [`PATIENCE`], and there are at most [`ANYBODY`] clients, with [`ROOT`] places more for root,
-//! whom a crowd must not lock out.
+//! whom a crowd must not lock out. When all places are taken, the silent make room ([`places`]).
+
+mod denied;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// Clients at a time.
-const ANYBODY: usize = 64;
-
-/// Clients at a time that only root may be, beyond the others.
-const ROOT: usize = 16;
+use denied::Denied;
+use places::{ANYBODY, Place, Places, ROOT};
 
 /// How long the rest of a request may take, once it has begun, and the taking of a reply.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +46,22 @@ pub(crate) enum Request {
     /// Change something.
     Execute(Command, oneshot::Sender<Result<Answer, Refusal>>),
     /// Show everything.
-    Snapshot(oneshot::Sender<Snapshot>),
+    Snapshot(oneshot::Sender<Shown>),
+}
+
+/// A snapshot as clients get it: made once for all of them who ask at the same time.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(Result<Arc<[u8]>, Arc<FrameError>>);
+
+impl Shown {
+    /// Shows this.
+    pub(crate) fn of(snapshot: Snapshot) -> Self {
+        Self(encoded(Reply::result(&Seen { snapshot })).map_err(Arc::new))
+    }
+}
+
+fn encoded(reply: Result<Reply, FrameError>) -> Result<Arc<[u8]>, FrameError> {
+    wire::encode(&reply?, MAX_REPLY).map(Arc::from)
 }
 
 /// Serves clients from now on; their requests come out of the channel. To be called inside the
@@ -57,8 +73,8 @@ pub(crate) fn serve(listener: UnixListener) -> mpsc::Receiver<Request> {
 }
 
 async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
-    let anybody = Arc::new(Semaphore::new(ANYBODY));
-    let root = Arc::new(Semaphore::new(ROOT));
+    let places = Places::default();
+    let denied = Denied::default();
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -72,29 +88,24 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
         let Ok(peer) = stream.peer_cred() else {
             continue;
         };
-        let is_root = peer.uid() == 0;
-        let place = anybody.clone().try_acquire_owned().or_else(|full| {
-            if is_root {
-                root.clone().try_acquire_owned()
-            } else {
-                Err(full)
-            }
-        });
-        let Ok(place) = place else {
+        let Some(place) = places.take(peer.uid() == 0, Instant::now()) else {
             tokio::spawn(async move { drop(turn_away(stream).await) });
             continue;
         };
+        let number = place.number();
         let client = Client {
             stream,
             decoder: Decoder::new(MAX_REQUEST),
             uid: peer.uid(),
             pid: peer.pid(),
             requests: requests.clone(),
+            place,
+            denied: denied.clone(),
         };
-        tokio::spawn(async move {
-            client.serve().await;
-            drop(place);
-        });
+        let task = tokio::spawn(client.serve());
+        places.served_by(number, task.abort_handle());
+        // Who has asked by now is heard before the next one may take its place.
+        yield_now().await;
     }
 }
 
@@ -114,6 +125,8 @@ struct Client {
     uid: u32,
     pid: Option<i32>,
     requests: mpsc::Sender<Request>,
+    place: Place,
+    denied: Denied,
 }
 
 /// The client is gone, or has to go.
@@ -122,20 +135,22 @@ struct Over;
 impl Client {
     async fn serve(mut self) {
         while let Ok(call) = self.read().await {
+            self.place.asks();
             let oneway = call.oneway;
             let Some(reply) = self.reply(call).await else {
                 return;
             };
-            if !oneway && self.write(&reply).await.is_err() {
+            if !oneway && self.write(reply).await.is_err() {
                 return;
             }
+            self.place.is_answered(Instant::now());
         }
     }
 
     async fn read(&mut self) -> Result<Call, Over> {
         let mut chunk = vec![0; 4096];
         let mut begun = false;
-        let mut deadline = tokio::time::Instant::now() + IDLE;
+        let mut deadline = Instant::now() + IDLE;
         loop {
             match self.decoder.message() {
                 Ok(Some(call)) => return Ok(call),
@@ -145,7 +160,7 @@ impl Client {
                     return Err(Over);
                 }
             }
-            let count = tokio::time::timeout_at(deadline, self.stream.read(&mut chunk))
+            let count = timeout_at(deadline, self.stream.read(&mut chunk))
                 .await
                 .map_err(|_| Over)?
                 .map_err(|_| Over)?;
@@ -155,19 +170,16 @@ impl Client {
             self.decoder.feed(chunk.get(..count).unwrap_or_default());
             if !begun {
                 begun = true;
-                deadline = tokio::time::Instant::now() + PATIENCE;
+                deadline = Instant::now() + PATIENCE;
             }
         }
     }
 
-    async fn write(&mut self, reply: &Reply) -> Result<(), Over> {
-        let bytes = match wire::encode(reply, MAX_REPLY) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::warn!("cannot answer client {:?}: {error}", self.pid);
-                return Err(Over);
-            }
-        };
+    async fn write(&mut self, reply: Result<Arc<[u8]>, Arc<FrameError>>) -> Result<(), Over> {
+        let bytes = reply.map_err(|error| {
+            tracing::warn!("cannot answer client {:?}: {error}", self.pid);
+            Over
+        })?;
         match timeout(PATIENCE, self.stream.write_all(&bytes)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Over),
@@ -175,22 +187,19 @@ impl Client {
     }
 
     /// The reply to a call; `None` when the daemon ends.
-    async fn reply(&self, call: Call) -> Option<Reply> {
+    async fn reply(&self, call: Call) -> Option<Result<Arc<[u8]>, Arc<FrameError>>> {
         let reply = match call.method.as_str() {
             interface::PING => Reply::result(&Pong {
                 version: env!("CARGO_PKG_VERSION").into(),
                 pid: std::process::id(),
             }),
             interface::SNAPSHOT => {
-                let (sender, snapshot) = oneshot::channel();
+                let (sender, shown) = oneshot::channel();
                 self.requests.send(Request::Snapshot(sender)).await.ok()?;
-                Reply::result(&Seen {
-                    snapshot: snapshot.await.ok()?,
-                })
+                return Some(shown.await.ok()?.0);
             }
             interface::EXECUTE if self.uid != 0 => {
-                let pid = self.pid.unwrap_or_default();
-                tracing::error!("command from unprivileged user {}, process {pid}", self.uid);
+                self.say_denied();
                 Reply::error(interface::PERMISSION_DENIED, &())
             }
             interface::EXECUTE => match parameters::<Execute>(call) {
@@ -212,7 +221,18 @@ impl Client {
             },
             other => Reply::error(interface::METHOD_NOT_FOUND, &json!({ "method": other })),
         };
-        reply.ok()
+        Some(encoded(reply).map_err(Arc::new))
+    }
+
+    fn say_denied(&self) {
+        let (uid, pid) = (self.uid, self.pid.unwrap_or_default());
+        match self.denied.note(uid, Instant::now()) {
+            None => {}
+            Some(0) => tracing::error!("command from unprivileged user {uid}, process {pid}"),
+            Some(more) => tracing::error!(
+                "command from unprivileged user {uid}, process {pid}, and {more} more before"
+            ),
+        }
     }
 }
 

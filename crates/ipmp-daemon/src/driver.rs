@@ -2,10 +2,10 @@
 //! out what it wants; feed the results back.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
+use std::{io, iter};
 
 use ipmp_api::{RunDirectory, saved};
 use ipmp_core::asked::Saved;
@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::carrier::Looks;
-use crate::control::{self, Request};
+use crate::control::{self, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::{CONFIG, Options};
 use crate::probes::Probes;
@@ -32,6 +32,9 @@ use crate::{config, dump};
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many requests are taken in one turn of the loop.
+const REQUESTS: usize = 16;
 
 /// The engine and its hands.
 pub(crate) struct Driver {
@@ -169,10 +172,11 @@ impl Driver {
     /// Takes a request, and with it the ones that wait behind it: a client that has many changes is
     /// not to wait for a round of the loop with each.
     fn serve(&mut self, first: Option<Request>, requests: &mut mpsc::Receiver<Request>) {
-        let mut next = first;
-        while let Some(request) = next {
+        let rest = iter::from_fn(|| requests.try_recv().ok());
+        let mut onlookers = Vec::new();
+        for request in first.into_iter().chain(rest).take(REQUESTS) {
             match request {
-                Request::Snapshot(client) => drop(client.send(self.engine.snapshot())),
+                Request::Snapshot(client) => onlookers.push(client),
                 Request::Execute(command, client) => {
                     let id = self.next_id;
                     self.next_id = self.next_id.wrapping_add(1);
@@ -180,7 +184,13 @@ impl Driver {
                     self.feed(Event::Command { id, command });
                 }
             }
-            next = requests.try_recv().ok();
+        }
+        // One is enough for all: they see what has been done by the time they are answered.
+        if !onlookers.is_empty() {
+            let shown = Shown::of(self.engine.snapshot());
+            for client in onlookers {
+                drop(client.send(shown.clone()));
+            }
         }
     }
 

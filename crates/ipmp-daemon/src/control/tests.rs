@@ -23,7 +23,7 @@ fn server() -> (tempfile::TempDir, PathBuf) {
             let mut requests = serve(UnixListener::from_std(listener).unwrap());
             while let Some(request) = requests.recv().await {
                 match request {
-                    Request::Snapshot(client) => drop(client.send(Snapshot::default())),
+                    Request::Snapshot(client) => drop(client.send(Shown::of(Snapshot::default()))),
                     Request::Execute(Command::Online { .. }, client) => {
                         drop(client.send(Err(Refusal::NotOffline)));
                     }
@@ -158,6 +158,19 @@ fn a_crowd_is_turned_away_but_not_root() {
     );
     for client in &mut crowd {
         client.ping().unwrap();
+    }
+}
+
+#[test]
+fn a_silent_crowd_locks_nobody_out() {
+    let (_directory, path) = server();
+    let _crowd: Vec<Stream> = (0..ANYBODY + ROOT + 20)
+        .map(|_| Stream::connect(&path).unwrap())
+        .collect();
+    for _ in 0..3 {
+        let mut client = Client::connect_to(&path).unwrap();
+        client.ping().unwrap();
+        client.snapshot().unwrap();
     }
 }
 
