@@ -65,7 +65,13 @@ impl RunDirectory {
         self.path.join("state")
     }
 
-    /// The pid file. Whoever holds its lock is the daemon.
+    /// The lock file. Whoever holds its lock is the daemon. Nobody else may open it: a lock needs no
+    /// more than that.
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// The daemon's process number, for people and their scripts.
     pub fn pid_file(&self) -> PathBuf {
         self.path.join("pid")
     }

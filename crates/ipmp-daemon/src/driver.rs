@@ -49,6 +49,8 @@ pub(crate) struct Driver {
     next_id: u64,
     /// State that could not be saved yet.
     unsaved: Option<Box<Saved>>,
+    /// Why, as far as it has been said.
+    save_error: Option<String>,
     /// When to try again what failed.
     again_at: Option<Time>,
     must_observe: bool,
@@ -76,6 +78,7 @@ impl Driver {
             waiting: BTreeMap::new(),
             next_id: 0,
             unsaved: None,
+            save_error: None,
             again_at: None,
             must_observe: false,
         };
@@ -302,9 +305,16 @@ impl Driver {
             return;
         };
         match saved::write(&self.run.state(), saved) {
-            Ok(()) => self.unsaved = None,
+            Ok(()) => {
+                self.unsaved = None;
+                self.save_error = None;
+            }
             Err(error) => {
-                tracing::error!("{error}");
+                let error = error.to_string();
+                if self.save_error.as_ref() != Some(&error) {
+                    tracing::error!("{error}");
+                    self.save_error = Some(error);
+                }
                 self.again_at.get_or_insert(monotonic_now() + AGAIN);
             }
         }

@@ -1,4 +1,4 @@
-//! One daemon for each network namespace: whoever holds the lock on the pid file.
+//! One daemon for each network namespace: whoever holds the lock on the lock file.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -34,12 +34,18 @@ impl Instance {
     /// Becomes the daemon, unless another one is. Of two that try at once, one does.
     pub(crate) fn claim(run: &RunDirectory) -> Result<Self, InstanceError> {
         let path = run.pid_file();
-        let mut lock = lock(&path)?;
-        let write = |file: &mut File| {
-            file.set_len(0)?;
+        let lock = lock(&run.lock_file())?;
+        let write = || {
+            // One that was left behind may be anything.
+            remove(&path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(&path)?;
             writeln!(file, "{}", std::process::id())
         };
-        write(&mut lock).map_err(|error| InstanceError::Io(path, error))?;
+        write().map_err(|error| InstanceError::Io(path.clone(), error))?;
         Ok(Self {
             run: run.clone(),
             _lock: lock,
@@ -67,6 +73,7 @@ impl Drop for Instance {
         // about one that stays; the next daemon removes it.
         let _ = remove(&self.run.socket());
         let _ = remove(&self.run.pid_file());
+        let _ = remove(&self.run.lock_file());
     }
 }
 
@@ -78,7 +85,7 @@ fn lock(path: &Path) -> Result<Flock<File>, InstanceError> {
             .write(true)
             .create(true)
             .truncate(false)
-            .mode(0o644)
+            .mode(0o600)
             .custom_flags(O_NOFOLLOW)
             .open(path)
             .map_err(failed)?;
@@ -148,6 +155,8 @@ mod tests {
         fs::write(run.pid_file(), "4194304000\n").unwrap();
         drop(UnixListener::bind(run.socket()).unwrap());
         let instance = Instance::claim(&run).unwrap();
+        // Anybody who could open it could hold its lock.
+        assert_eq!(fs::metadata(run.lock_file()).unwrap().mode() & 0o777, 0o600);
         let _listener = instance.listen().unwrap();
         let mode = fs::metadata(run.socket()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o666);

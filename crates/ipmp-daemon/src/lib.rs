@@ -16,7 +16,7 @@
 //! | one engine, one netlink socket | [`driver`] | the loop |
 //! | one probe socket for each interface, family and test address that probes | [`probes`] | the loop |
 //! | one task for each client, a bounded number | [`control`] | the control server |
-//! | one lock on the pid file | [`instance`] | the process, until it ends |
+//! | one lock on the lock file | [`instance`] | the process, until it ends |
 
 mod carrier;
 mod config;
@@ -30,9 +30,10 @@ mod options;
 mod probes;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use options::Options;
+use options::{Options, UsageError};
 
 /// The daemon's name, as it stands in the log.
 const NAME: &str = "in.mpathd";
@@ -41,6 +42,11 @@ const NAME: &str = "in.mpathd";
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Options::parse(args) {
         Ok(options) => launch::run(&options),
+        Err(help @ UsageError::Help) => {
+            // Nobody may be there to read it any more.
+            let _ = writeln!(io::stdout(), "{help}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             launch::complain(&error.to_string());
             ExitCode::FAILURE

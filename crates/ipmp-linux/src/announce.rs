@@ -45,7 +45,8 @@ pub fn announce(announcement: &Announcement) -> Vec<AnnounceError> {
     };
     let addresses = &announcement.addresses;
     // A socket without a protocol receives nothing. A new one for each round costs some microseconds.
-    match Socket::new(Domain::PACKET, Type::RAW, None) {
+    // A device with a full queue is not waited for: the announcement counts as not sent.
+    match Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None) {
         Ok(socket) => addresses
             .iter()
             .filter_map(|address| {

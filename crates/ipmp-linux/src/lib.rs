@@ -21,11 +21,3 @@ mod sysctl;
 pub mod wire;
 
 pub use clock::monotonic_now;
-
-use std::io;
-use std::os::unix::fs::MetadataExt;
-
-/// The inode number of the calling thread's network namespace: what tells it from others while it lives.
-pub fn network_namespace_inode() -> io::Result<u64> {
-    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
-}

@@ -95,7 +95,6 @@ pub struct Rtnl {
     queue: Vec<Change>,
     gap: Option<Gap>,
     buffer: Vec<u8>,
-    passed_over: u64,
 }
 
 impl Rtnl {
@@ -132,7 +131,6 @@ impl Rtnl {
             queue: Vec::new(),
             gap: None,
             buffer: Vec::with_capacity(DATAGRAM),
-            passed_over: 0,
         })
     }
 
@@ -193,12 +191,6 @@ impl Rtnl {
             Some(Gap(reason)) => Err(Overrun { reason }),
             None => Ok(changes),
         }
-    }
-
-    /// How many notifications were passed over since the socket was opened: of routes in other tables
-    /// and the like, or not understood.
-    pub fn passed_over(&self) -> u64 {
-        self.passed_over
     }
 
     /// Carries out one dump and passes notifications that come meanwhile to the queue.
@@ -295,7 +287,6 @@ impl Rtnl {
         } else if let Some(told) = decode::told(message) {
             self.pending.push(told);
         } else {
-            self.passed_over += 1;
             tracing::trace!(kind = message.kind, "passed over a kernel notification");
         }
     }
