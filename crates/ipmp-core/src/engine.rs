@@ -181,7 +181,12 @@ impl Engine {
                 report(findings, &mut actions);
             }
             Event::Command { id, command } => self.queue.push_back((id, command)),
-            Event::Applied(results) => self.applied(now, results, &mut actions),
+            Event::Applied(results) => {
+                self.applied(now, results, &mut actions);
+                // Neighbours hear of new places before anything else is done: until they do, traffic
+                // goes to the old ones.
+                self.announcements.due(now, &self.kernel, &mut actions);
+            }
         }
         if self.seen {
             self.settle(now, &mut actions);
