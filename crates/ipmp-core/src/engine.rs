@@ -21,6 +21,7 @@ mod contest;
 mod failures;
 mod index;
 mod layout;
+mod lookup;
 mod picture;
 mod shadow;
 mod watch;
