@@ -37,7 +37,7 @@ fn on_the_wire() {
         8, 0, 5, 0, 3, 0, 0, 0,     // link
         8, 0, 6, 0, 192, 0, 2, 254, // gateway
     ];
-    assert_eq!(set(gateway), expected);
+    assert_eq!(set(gateway, Reach::Asserted), expected);
 }
 
 #[test]
