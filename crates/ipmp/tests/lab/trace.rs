@@ -63,7 +63,7 @@ fn group_leaves_no_trace_after_leaving() -> Result<(), Failed> {
 /// What the kernel holds of the network of host1: what netlink tells, and every sysctl of every
 /// interface.
 fn trace(bed: &Bed) -> Result<(Kernel, Vec<(String, String)>), Failed> {
-    let seen = bed.host1.enter(|| -> Result<_, Failed> {
+    bed.host1.enter(|| -> Result<_, Failed> {
         let mut kernel = Rtnl::open()?.observe()?;
         kernel.routes.sort();
         let mut sysctls = Vec::new();
@@ -80,8 +80,7 @@ fn trace(bed: &Bed) -> Result<(Kernel, Vec<(String, String)>), Failed> {
         }
         sysctls.sort();
         Ok((kernel, sysctls))
-    })?;
-    seen
+    })?
 }
 
 /// Waits until the kernel holds what it held before.
