@@ -138,7 +138,7 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes as they arrive. Feed only while [`Decoder::next`] has nothing, then no more is
+    /// Takes bytes as they arrive. Feed only while [`Decoder::message`] has nothing, then no more is
     /// kept than one message and one read.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

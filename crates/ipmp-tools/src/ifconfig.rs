@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A word that changes something starts the daemon unless it runs. With `SUNW_NO_MPATHD` in the
-//! environment only a line with `group` on it does. Listing never starts it and works without it.
+//! environment none does, as a boot that starts the daemon itself wants it. Listing never starts it and
+//! works without it.
 
 mod address;
 mod configinfo;
@@ -57,10 +58,9 @@ Examples:
   ifconfig ge1 plumb 192.168.0.88 group web deprecated -failover standby up
 ";
 
-/// Whether changes by these arguments may start the daemon. `forbidden` is what `SUNW_NO_MPATHD`
-/// holds.
-pub fn start(arguments: &[String], forbidden: Option<&OsStr>) -> Start {
-    if forbidden.is_some() && !arguments.iter().any(|word| word == "group") {
+/// Whether changes may start the daemon. `forbidden` is what `SUNW_NO_MPATHD` holds.
+pub fn start(forbidden: Option<&OsStr>) -> Start {
+    if forbidden.is_some() {
         Start::Never
     } else {
         Start::IfNeeded

@@ -6,6 +6,7 @@ use ipmp_api::{CallError, Client, RunDirectory, saved};
 use ipmp_core::kernel::{Route, Via};
 use ipmp_core::plan::{Operation, Plan};
 use ipmp_core::{Answer, Command, Engine, Family, InterfaceAddress, Snapshot};
+use ipmp_linux::process::network_namespace_cookie;
 use ipmp_linux::rtnl::Rtnl;
 use nix::unistd::geteuid;
 
@@ -69,14 +70,26 @@ impl Local {
     }
 }
 
+impl Local {
+    /// What a call brought. After one that failed, a late answer to it would be taken for that to the
+    /// next; so the next has a connection of its own.
+    fn or_disconnect<T>(&mut self, outcome: Result<T, CallError>) -> Result<T, Failure> {
+        outcome.map_err(|error| {
+            self.client = None;
+            failure(error)
+        })
+    }
+}
+
 impl Daemon for Local {
     fn execute(&mut self, command: Command) -> Result<Answer, Failure> {
-        let answer = self.started()?.execute(&command).map_err(failure)?;
-        Ok(answer?)
+        let answer = self.started()?.execute(&command);
+        Ok(self.or_disconnect(answer)??)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Failure> {
-        self.running()?.snapshot().map_err(failure)
+        let snapshot = self.running()?.snapshot();
+        self.or_disconnect(snapshot)
     }
 
     fn view(&mut self) -> Result<Snapshot, Failure> {
@@ -87,6 +100,8 @@ impl Daemon for Local {
         // A state file that cannot be used is the daemon's to complain about when it starts.
         let saved = RunDirectory::of_this_namespace()
             .ok()
+            // An inode number is given to another namespace once its own is gone.
+            .filter(|directory| directory.is_of(network_namespace_cookie()))
             .and_then(|directory| saved::read(&directory.state()).ok().flatten());
         let kernel = Rtnl::open()
             .and_then(|mut rtnl| rtnl.observe())

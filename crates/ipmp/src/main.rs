@@ -77,7 +77,7 @@ fn run(tool: &str, arguments: &[OsString]) -> Option<ExitCode> {
         "in.mpathd" => return Some(ipmp_daemon::main(arguments.to_vec())),
         "ifconfig" => {
             let forbidden = env::var_os("SUNW_NO_MPATHD");
-            let start = ifconfig::start(&texts(arguments), forbidden.as_deref());
+            let start = ifconfig::start(forbidden.as_deref());
             ask(arguments, start, |words, local, etc, console| {
                 ifconfig::run(words, &mut environment(local, etc), console)
             })

@@ -339,8 +339,14 @@ impl<'a> Line<'a> {
         let answer = self.unless_there(added, environment, |there| there.interface == interface)?;
         self.address = Some(ip);
         self.created = true;
-        let Answer::Created(logical) = answer else {
-            return Ok(None);
+        let logical = match answer {
+            Answer::Created(logical) => logical,
+            Answer::AlreadyExists => return Ok(None),
+            // Never go on with the words of another logical.
+            Answer::Done => {
+                let reason = "the daemon does not say which logical it created";
+                return Err(Failure::Unreachable(reason.to_owned()).into());
+            }
         };
         let note = format!(
             "Created new logical interface {}",
