@@ -51,7 +51,7 @@ impl Core {
 
 impl Lab {
     /// An empty lab. `program` is the executable that all tools of its hosts are links to.
-    /// [`crate::enter`] has to be called before.
+    /// [`crate::enter()`] has to be called before.
     pub fn new(program: &Path) -> Result<Self, LabError> {
         Self::with_seed(program, 1)
     }
