@@ -100,7 +100,8 @@ impl Engine {
             index: link.map(|link| link.index),
             loopback: link.is_some_and(|link| link.kind == LinkKind::Loopback),
             mac: link.and_then(|link| link.mac),
-            tracked: self.is_tracked(name),
+            // A member that is absent is missed all the same.
+            tracked: self.is_tracked(name) || asked.group.is_some(),
             state,
             link: match link {
                 Some(link) if link.is_running() => LinkState::Up,

@@ -266,6 +266,13 @@ fn unplugged_under_traffic_and_back() {
     let mut host = lab1();
     host.unplug("ge1");
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    let snapshot = host.engine.snapshot();
+    assert!(
+        snapshot
+            .interfaces
+            .iter()
+            .any(|i| i.name.as_str() == "ge1" && i.tracked)
+    );
     host.plug("ge1");
     host.pass(Duration::from_mins(1));
     assert_eq!(host.list(), LAB1);
