@@ -71,6 +71,8 @@ pub(super) struct Prober {
     /// When the last probe but one is decided, if that is before the next send.
     decision: Option<Time>,
     quiet_until: Option<Time>,
+    /// When the first answer came.
+    heard: Option<Time>,
     last_answer: Option<Time>,
     extra_turn: usize,
     sent: u64,
@@ -95,6 +97,7 @@ impl Prober {
             extra: None,
             decision: None,
             quiet_until: Some(now + QUIET_PERIOD),
+            heard: None,
             last_answer: None,
             extra_turn: 0,
             sent: 0,
@@ -448,6 +451,10 @@ impl Prober {
             self.quiet_until = None;
             self.last_answer = self.last_answer.max(Some(reply.received));
         }
+        // What was sent before anything was heard waited for the neighbour's hardware address, or for
+        // a switch port to forward: that is not the target's round trip time.
+        let heard = *self.heard.get_or_insert(reply.received);
+        let limit = limit.filter(|_| sent >= heard);
         let changed = self.measure(reply, kind, sent, limit);
         Accepted::Answered(reply.source, changed)
     }

@@ -181,14 +181,28 @@ fn our_own_lateness_is_nobodys_fault() {
 #[test]
 fn round_trips_are_measured_by_the_kernels_clock() {
     let mut world = world(&[V4]);
-    world.now = world.detection.next_deadline().unwrap();
-    let sent = probes(world.detection.tick(world.now));
-    let received = world.now + Duration::from_micros(450);
-    let read = world.now + Duration::from_millis(900);
-    world.detection.reply(read, &answer(&sent[0], received));
-    let target = &world.detection.probing(&name(0))[0].targets[0];
-    assert_eq!(target.rtt_average, Some(Duration::from_micros(450)));
-    assert_eq!(target.rtt_deviation, Some(Duration::from_micros(225)));
+    let mut exchange = |took: Duration| {
+        let sent = loop {
+            world.now = world.detection.next_deadline().unwrap();
+            let sent = probes(world.detection.tick(world.now));
+            if !sent.is_empty() {
+                break sent;
+            }
+        };
+        let read = world.now + Duration::from_millis(100);
+        world
+            .detection
+            .reply(read, &answer(&sent[0], world.now + took));
+        let target = &world.detection.probing(&name(0))[0].targets[0];
+        (target.rtt_average, target.rtt_deviation)
+    };
+    // The first waited for more than the target: what was sent before anything was heard is no measure.
+    assert_eq!(exchange(Duration::from_millis(90)), (None, None));
+    let measured = (
+        Some(Duration::from_micros(450)),
+        Some(Duration::from_micros(225)),
+    );
+    assert_eq!(exchange(Duration::from_micros(450)), measured);
 }
 
 #[test]
