@@ -96,8 +96,12 @@ fn duplicate_mac_is_offlined_and_returns() -> Result<(), Failed> {
     )?;
     bed.awaits_log("Hardware address of ge1 is not unique in its group")?;
     bed.awaits_holder(DATA1, "ge0")?;
-    reaches(&bed.host2, "192.168.0.86")?;
-    reaches(&bed.host2, "192.168.0.88")?;
+    // The switch first has to learn again behind which port the hardware address is.
+    for address in ["192.168.0.86", "192.168.0.88"] {
+        wait_until("all pings are answered", PATIENCE, || {
+            reaches(&bed.host2, address).is_ok()
+        })?;
+    }
     let table = bed.types("ipmpstat -i")?;
     let row = table
         .lines()
