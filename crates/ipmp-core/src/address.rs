@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Flags;
+
 /// An address family, in Solaris's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -112,6 +114,12 @@ impl InterfaceAddress {
             ip: self.network(),
             prefix: self.prefix,
         }
+    }
+
+    /// Whether this, with these flags, is a data address: one that may move. Test addresses never do,
+    /// and IPv6 link-local ones belong to their link's hardware address.
+    pub fn is_data(self, flags: Flags) -> bool {
+        !flags.contains(Flags::NOFAILOVER) && !self.ip.is_unspecified() && !self.is_link_local6()
     }
 
     /// Whether `ip` is on this address's subnet.

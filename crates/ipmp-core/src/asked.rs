@@ -62,12 +62,9 @@ impl Logical {
         self.flags.contains(Flags::UP) && !self.address.ip.is_unspecified()
     }
 
-    /// Whether it may move: a data address. IPv6 link-local addresses never move, as they belong to
-    /// their link's hardware address.
+    /// Whether it may move: a data address.
     pub fn is_movable(&self) -> bool {
-        !self.flags.contains(Flags::NOFAILOVER)
-            && !self.address.ip.is_unspecified()
-            && !self.address.is_link_local6()
+        self.address.is_data(self.flags)
     }
 }
 

@@ -1,11 +1,40 @@
 //! One consistent picture of everything, for those who look.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
+
+/// Gives each state its word, the same in tables, sentences, JSON and metrics.
+macro_rules! words {
+    ($($type:ident { $($state:ident $word:literal),* $(,)? })*) => {$(
+        impl $type {
+            /// The word for it: lower case, and the same wherever it is shown.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$state => $word),*
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )*};
+}
+
+words! {
+    InterfaceState { Ok "ok", Failed "failed", Offline "offline", Unknown "unknown" }
+    LinkState { Up "up", Down "down", Unknown "unknown" }
+    ProbeState { Ok "ok", Failed "failed", Unknown "unknown", Disabled "disabled" }
+    TargetMode { Routes "routes", Multicast "multicast", Disabled "disabled" }
+    GroupState { Ok "ok", Degraded "degraded", Failed "failed" }
+}
 
 /// Everything there is to see, taken at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +108,13 @@ pub struct Logical {
     pub mtu: u32,
     /// Whether it only holds the place of an address that is elsewhere.
     pub placeholder: bool,
+}
+
+impl Logical {
+    /// Whether it is a data address: one that may move.
+    pub fn is_data(&self) -> bool {
+        !self.placeholder && self.address.is_data(self.flags)
+    }
 }
 
 /// How an interface is.
@@ -197,4 +233,39 @@ pub struct Group {
     pub inactive: Vec<InterfaceName>,
     /// All other members.
     pub unusable: Vec<InterfaceName>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_json() {
+        fn same<T: Serialize + fmt::Display>(states: &[T]) {
+            for state in states {
+                let json = serde_json::to_value(state).unwrap();
+                assert_eq!(json, state.to_string());
+            }
+        }
+        same(&[
+            InterfaceState::Ok,
+            InterfaceState::Failed,
+            InterfaceState::Offline,
+            InterfaceState::Unknown,
+        ]);
+        same(&[LinkState::Up, LinkState::Down, LinkState::Unknown]);
+        same(&[
+            ProbeState::Ok,
+            ProbeState::Failed,
+            ProbeState::Unknown,
+            ProbeState::Disabled,
+        ]);
+        same(&[
+            TargetMode::Routes,
+            TargetMode::Multicast,
+            TargetMode::Disabled,
+        ]);
+        same(&[GroupState::Ok, GroupState::Degraded, GroupState::Failed]);
+        assert_eq!(format!("{:<8}|", GroupState::Ok), "ok      |");
+    }
 }
