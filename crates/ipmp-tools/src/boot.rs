@@ -324,7 +324,8 @@ impl Boot<'_, '_> {
     fn whereabouts(&mut self, name: &InterfaceName, family: Family, snapshot: &Snapshot) -> String {
         let places: Vec<&LogicalName> = logicals(snapshot)
             .map(|(_, logical)| logical)
-            .filter(|logical| logical.home.interface == *name && is_data(logical, family))
+            .filter(|logical| logical.home.interface == *name)
+            .filter(|logical| logical.address.family() == family && logical.is_data())
             .map(|logical| &logical.name)
             .collect();
         let mut moved: Vec<&str> = Vec::new();
@@ -379,13 +380,6 @@ fn logicals(snapshot: &Snapshot) -> impl Iterator<Item = (&Interface, &Logical)>
         .interfaces
         .iter()
         .flat_map(|interface| interface.logicals.iter().map(move |l| (interface, l)))
-}
-
-fn is_data(logical: &Logical, family: Family) -> bool {
-    logical.address.family() == family
-        && !logical.placeholder
-        && !logical.address.ip.is_unspecified()
-        && !logical.flags.contains(Flags::NOFAILOVER)
 }
 
 /// The link with an address on the subnet of `router`, one of data if there is one.

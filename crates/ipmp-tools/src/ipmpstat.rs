@@ -8,13 +8,16 @@ mod modes;
 mod names;
 
 use std::io;
+use std::time::Duration;
 
+use ipmp_core::Snapshot;
 use modes::{Field, Mode};
 use names::Names;
 use nix::unistd::gethostname;
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Environment, Failure};
+use crate::terminal::{Size, Terminal, Waited};
 
 const TOOL: &str = "ipmpstat";
 
@@ -22,7 +25,8 @@ const TOOL: &str = "ipmpstat";
 const WIDTH: usize = 80;
 
 const USAGE: &str = "\
-usage: ipmpstat [-n] [-o FIELD[,FIELD...] [-P]] -a|-g|-i|-t
+usage: ipmpstat [-n] [-o FIELD[,FIELD...] [-P] | --json] [--watch[=SECONDS]]
+                -a|-g|-i|-t
   modes:
     -a    data addresses:   ADDRESS STATE GROUP INBOUND OUTBOUND
     -g    groups:           GROUP GROUPNAME STATE FDT INTERFACES
@@ -32,21 +36,23 @@ usage: ipmpstat [-n] [-o FIELD[,FIELD...] [-P]] -a|-g|-i|-t
     -n    addresses as numbers, not names
     -o    these fields in this order; all: every field
     -P    for programs: values joined by colons, no header
+    --json             one JSON document with all there is to tell
+    --watch[=SECONDS]  again every second, or as often, until interrupted
 Examples:
   ipmpstat -g
   ipmpstat -P -o group,state -g
+  ipmpstat --json -g | jq -r '.groups[] | select(.state != \"ok\") | .group'
 ";
 
-/// Runs `ipmpstat` with `arguments`, its name not among them. `rows` is how many lines the terminal
-/// has if standard output is one.
+/// Runs `ipmpstat` with `arguments`, its name not among them.
 pub fn run(
     arguments: &[String],
-    rows: Option<usize>,
+    terminal: &mut dyn Terminal,
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> u8 {
     let result = match Options::parse(arguments) {
-        Ok(options) => show(&options, rows, environment, console),
+        Ok(options) => show(&options, terminal, environment, console),
         Err(Complaint::Help) => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
         Err(Complaint::Usage) => Ok(console.usage(USAGE)),
         Err(Complaint::Reason(reason)) => {
@@ -63,7 +69,20 @@ struct Options {
     mode: Mode,
     numeric: bool,
     fields: Option<String>,
-    parseable: bool,
+    style: Style,
+    /// How often, if again and again.
+    watch: Option<Duration>,
+}
+
+/// For whom the rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// People: columns with a header.
+    Columns,
+    /// Shell scripts: values joined by colons.
+    Colons,
+    /// Programs.
+    Json,
 }
 
 /// Why nothing is shown.
@@ -85,10 +104,18 @@ impl Options {
     fn parse(arguments: &[String]) -> Result<Self, Complaint> {
         let mut modes = Vec::new();
         let (mut numeric, mut fields, mut parseable) = (false, None, false);
+        let (mut json, mut watch) = (false, None);
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
-            if argument == "--help" {
-                return Err(Complaint::Help);
+            if let Some(word) = argument.strip_prefix("--") {
+                match word.split_once('=') {
+                    None if word == "help" => return Err(Complaint::Help),
+                    None if word == "json" => json = true,
+                    None if word == "watch" => watch = Some(Duration::from_secs(1)),
+                    Some(("watch", seconds)) => watch = Some(interval(seconds)?),
+                    _ => return Err(Complaint::Usage),
+                }
+                continue;
             }
             let mut letters = argument
                 .strip_prefix('-')
@@ -124,6 +151,9 @@ impl Options {
             [mode] => *mode,
             _ => return Err("only one output format may be specified".into()),
         };
+        if json && (parseable || fields.is_some()) {
+            return Err("--json has all fields: not with -o or -P".into());
+        }
         if parseable {
             match fields.as_deref() {
                 None => return Err("-P: the output fields must be named with -o".into()),
@@ -137,7 +167,12 @@ impl Options {
             mode,
             numeric,
             fields,
-            parseable,
+            style: match (json, parseable) {
+                (true, _) => Style::Json,
+                (_, true) => Style::Colons,
+                _ => Style::Columns,
+            },
+            watch,
         })
     }
 
@@ -174,15 +209,26 @@ fn leading(fields: &[Field]) -> Vec<usize> {
     (0..fitting.count()).collect()
 }
 
+/// How often to look, out of seconds as they were typed.
+fn interval(seconds: &str) -> Result<Duration, Complaint> {
+    let bounds = 0.1..=3600.0;
+    match seconds.parse::<f64>() {
+        Ok(time) if bounds.contains(&time) => Ok(Duration::from_secs_f64(time)),
+        _ => Err(Complaint::Reason(format!(
+            "--watch: '{seconds}' is not a time from 0.1 to 3600 seconds"
+        ))),
+    }
+}
+
 fn show(
     options: &Options,
-    rows: Option<usize>,
+    terminal: &mut dyn Terminal,
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> io::Result<u8> {
     let (positions, unknown) = options.positions();
     for name in &unknown {
-        if options.parseable {
+        if options.style == Style::Colons {
             console.complain(format_args!("{TOOL}: unknown output field: '{name}'"));
             return Ok(FAILED);
         }
@@ -194,48 +240,126 @@ fn show(
         console.complain(format_args!("{TOOL}: no valid output fields"));
         return Ok(FAILED);
     }
-    let snapshot = match environment.daemon.snapshot() {
-        Ok(snapshot) => snapshot,
-        Err(Failure::Refused(_) | Failure::PermissionDenied | Failure::NotRunning) => {
-            console.complain(format_args!(
-                "{TOOL}: cannot contact in.mpathd(1M) -- is IPMP in use?"
-            ));
-            return Ok(FAILED);
-        }
-        Err(Failure::Unreachable(reason)) => {
-            console.complain(format_args!(
-                "{TOOL}: cannot contact in.mpathd(1M): {reason}"
-            ));
-            return Ok(FAILED);
-        }
-    };
     let names = if options.numeric {
         Names::default()
     } else {
         let host = gethostname().unwrap_or_default();
         Names::read(environment.etc, &host.to_string_lossy())
     };
-    let fields: Vec<&Field> = positions
-        .iter()
-        .filter_map(|&position| options.mode.fields().get(position))
-        .collect();
-    let chosen = |values: &[String]| -> Vec<String> {
-        let values = positions.iter().filter_map(|&at| values.get(at));
-        values.cloned().collect()
+    let table = Table {
+        options,
+        fields: positions
+            .iter()
+            .filter_map(|&position| options.mode.fields().get(position))
+            .collect(),
+        positions,
+        names,
     };
-    // On a terminal the header stands atop every screen of rows.
-    let screen = rows.map_or(usize::MAX, |rows| rows.saturating_sub(1).max(1));
-    for (number, values) in options.mode.rows(&snapshot, &names).iter().enumerate() {
-        if options.parseable {
-            console.say(columns::parseable(&chosen(values)))?;
-            continue;
+    let Some(every) = options.watch else {
+        return Ok(match seen(environment, console) {
+            Some(snapshot) => {
+                let size = terminal.size();
+                table.print(&table.lines(&snapshot)?, size, console)?;
+                OK
+            }
+            None => FAILED,
+        });
+    };
+    for turn in 0_u64.. {
+        let Some(snapshot) = seen(environment, console) else {
+            return Ok(FAILED);
+        };
+        table.redraw(turn, &snapshot, terminal.size(), console)?;
+        console.out.flush()?;
+        if terminal.wait(every)? == Waited::End {
+            break;
         }
-        if number % screen == 0 {
-            console.say(columns::header(&fields))?;
-        }
-        console.say(columns::human(&fields, &chosen(values)))?;
     }
     Ok(OK)
+}
+
+/// What there is to see; it is said why there is nothing.
+fn seen(environment: &mut Environment<'_>, console: &mut Console<'_>) -> Option<Snapshot> {
+    let reason = match environment.daemon.snapshot() {
+        Ok(snapshot) => return Some(snapshot),
+        Err(Failure::Unreachable(reason)) => format!(": {reason}"),
+        Err(Failure::Refused(_) | Failure::PermissionDenied | Failure::NotRunning) => {
+            " -- is IPMP in use?".to_owned()
+        }
+    };
+    console.complain(format_args!("{TOOL}: cannot contact in.mpathd(1M){reason}"));
+    None
+}
+
+/// What is to be shown, and how.
+struct Table<'a> {
+    options: &'a Options,
+    positions: Vec<usize>,
+    fields: Vec<&'a Field>,
+    names: Names,
+}
+
+impl Table<'_> {
+    /// The rows, or the document.
+    fn lines(&self, snapshot: &Snapshot) -> io::Result<Vec<String>> {
+        let mode = self.options.mode;
+        if self.options.style == Style::Json {
+            let document = mode.document(snapshot);
+            return Ok(vec![document.text(self.options.watch.is_some())?]);
+        }
+        let rows = mode.rows(snapshot, &self.names).into_iter().map(|values| {
+            let chosen = self.positions.iter().filter_map(|&at| values.get(at));
+            let chosen: Vec<String> = chosen.cloned().collect();
+            match self.options.style {
+                Style::Colons => columns::parseable(&chosen),
+                _ => columns::human(&self.fields, &chosen),
+            }
+        });
+        Ok(rows.collect())
+    }
+
+    /// On a terminal the header stands atop every screen of rows, elsewhere atop them all.
+    fn print(
+        &self,
+        lines: &[String],
+        size: Option<Size>,
+        console: &mut Console<'_>,
+    ) -> io::Result<()> {
+        let screen = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1).max(1));
+        for (number, line) in lines.iter().enumerate() {
+            if self.options.style == Style::Columns && number % screen == 0 {
+                console.say(columns::header(&self.fields))?;
+            }
+            console.say(line)?;
+        }
+        Ok(())
+    }
+
+    /// Shows it anew: on a terminal in the place of what was shown, as much as it has room for;
+    /// elsewhere after it.
+    fn redraw(
+        &self,
+        turn: u64,
+        snapshot: &Snapshot,
+        size: Option<Size>,
+        console: &mut Console<'_>,
+    ) -> io::Result<()> {
+        let mut lines = self.lines(snapshot)?;
+        if let Some(size) = size {
+            // The header, and the line the cursor stands on.
+            let room = size.rows.saturating_sub(2).max(1);
+            if lines.len() > room {
+                let more = lines.len() - room + 1;
+                lines.truncate(room - 1);
+                lines.push(format!("... and {more} more"));
+            }
+            // Cursor home, clear what is below.
+            console.out.write_all(b"\x1b[H\x1b[J")?;
+        } else if turn > 0 && self.options.style == Style::Columns {
+            console.say("")?;
+        }
+        self.print(&lines, size, console)
+    }
 }
 
 #[cfg(test)]

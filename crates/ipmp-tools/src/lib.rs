@@ -17,6 +17,7 @@
 pub mod boot;
 pub mod console;
 pub mod daemon;
+pub mod document;
 pub mod eeprom;
 pub mod etc;
 pub mod if_mpadm;
@@ -24,6 +25,7 @@ pub mod ifconfig;
 pub mod ipmpstat;
 pub mod local;
 pub mod status;
+pub mod terminal;
 
 #[cfg(test)]
 mod recorded;
@@ -32,3 +34,4 @@ mod sample;
 
 pub use console::Console;
 pub use daemon::{Daemon, Environment, Failure};
+pub use terminal::Terminal;

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::time::Duration;
 
 use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot};
 
 use crate::daemon::{Daemon, Environment, Failure};
 use crate::etc::Etc;
+use crate::terminal::{Size, Terminal, Waited};
 
 /// A daemon that carries out nothing.
 #[derive(Default)]
@@ -103,4 +105,40 @@ pub(crate) fn run(
 /// A refusal as the daemon gives it.
 pub(crate) fn refused(refusal: Refusal) -> Result<Answer, Failure> {
     Err(Failure::Refused(refusal))
+}
+
+/// A terminal of this many rows, or none, that is left after so many waits.
+pub(crate) struct Staged {
+    /// How many rows there are, at each look; the last holds.
+    pub(crate) rows: VecDeque<usize>,
+    /// Waits until the end.
+    pub(crate) waits: u32,
+}
+
+impl Staged {
+    /// No terminal: a pipe.
+    pub(crate) fn pipe() -> Self {
+        Self {
+            rows: VecDeque::new(),
+            waits: 0,
+        }
+    }
+}
+
+impl Terminal for Staged {
+    fn size(&self) -> Option<Size> {
+        let rows = self.rows.front().copied()?;
+        Some(Size { columns: 80, rows })
+    }
+
+    fn wait(&mut self, _: Duration) -> std::io::Result<Waited> {
+        if self.rows.len() > 1 {
+            self.rows.pop_front();
+        }
+        match self.waits.checked_sub(1) {
+            Some(left) => self.waits = left,
+            None => return Ok(Waited::End),
+        }
+        Ok(Waited::Elapsed)
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 
-use ipmp_core::snapshot::{GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState};
+use ipmp_core::snapshot::{Interface, Logical, ProbeState};
 use ipmp_core::{Flags, GroupName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
@@ -69,17 +69,12 @@ fn screen(snapshot: &Snapshot) -> String {
             Some(name) => format!("group {name}"),
             None => "no group, but watched".to_owned(),
         };
-        let state = match group.state {
-            GroupState::Ok => "ok",
-            GroupState::Degraded => "degraded",
-            GroupState::Failed => "failed",
-        };
         let detection = match group.failure_detection_time {
             Some(time) => format!("failures detected within {:.2}s", time.as_secs_f64()),
             None => "failures detected by link only".to_owned(),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{title}: {state}, {detection}");
+        let _ = writeln!(text, "{title}: {}, {detection}", group.state);
         members(&mut text, snapshot, group.name.as_ref(), true);
     }
     let has_others = snapshot
@@ -114,24 +109,14 @@ fn condition(interface: &Interface) -> String {
         return "absent".to_owned();
     }
     let mut words = vec![
-        match interface.state {
-            InterfaceState::Ok => "ok",
-            InterfaceState::Failed => "failed",
-            InterfaceState::Offline => "offline",
-            InterfaceState::Unknown => "unknown",
-        },
-        match interface.link {
-            LinkState::Up => "link up",
-            LinkState::Down => "link down",
-            LinkState::Unknown => "link unknown",
-        },
+        interface.state.to_string(),
+        format!("link {}", interface.link),
     ];
     if interface.tracked {
         words.push(match interface.probe {
-            ProbeState::Ok => "probes ok",
-            ProbeState::Failed => "probes failed",
-            ProbeState::Unknown => "no probe target",
-            ProbeState::Disabled => "not probed",
+            ProbeState::Unknown => "no probe target".to_owned(),
+            ProbeState::Disabled => "not probed".to_owned(),
+            probe => format!("probes {probe}"),
         });
     }
     let more = [
@@ -140,17 +125,23 @@ fn condition(interface: &Interface) -> String {
         (interface.down, "no address up"),
         (interface.duplicate_mac, "hardware address not unique"),
     ];
-    words.extend(more.into_iter().filter(|(is, _)| *is).map(|(_, word)| word));
+    words.extend(
+        more.into_iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, word)| word.to_owned()),
+    );
     words.join(", ")
 }
 
 fn role(logical: &Logical) -> String {
-    let mut text = if logical.flags.contains(Flags::NOFAILOVER) {
+    let mut text = if logical.is_data() {
+        "data"
+    } else if logical.flags.contains(Flags::NOFAILOVER) {
         "test"
     } else if logical.address.is_link_local6() {
         "link-local"
     } else {
-        "data"
+        "no address"
     }
     .to_owned();
     if logical.home.interface != logical.name.interface {

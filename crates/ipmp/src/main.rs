@@ -7,13 +7,14 @@ mod demo;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use ipmp_tools::console::{Console, FAILED, OK};
 use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
+use ipmp_tools::terminal::Tty;
 use ipmp_tools::{Environment, boot, eeprom, if_mpadm, ifconfig, ipmpstat, status};
 use nix::unistd::geteuid;
 
@@ -83,7 +84,8 @@ fn run(tool: &str, arguments: &[OsString]) -> Option<ExitCode> {
             })
         }
         "ipmpstat" => ask(arguments, Start::Never, |words, local, etc, console| {
-            ipmpstat::run(words, screen(), &mut environment(local, etc), console)
+            let environment = &mut environment(local, etc);
+            ipmpstat::run(words, &mut Tty::default(), environment, console)
         }),
         "if_mpadm" => ask(arguments, Start::Never, |words, local, etc, console| {
             if_mpadm::run(words, &mut environment(local, etc), console)
@@ -127,12 +129,6 @@ fn environment<'a>(local: &'a mut Local, etc: &'a Etc) -> Environment<'a> {
 fn texts(arguments: &[OsString]) -> Vec<String> {
     let texts = arguments.iter().map(|text| text.to_string_lossy());
     texts.map(Into::into).collect()
-}
-
-/// How many lines the terminal has; `None` if standard output is none.
-fn screen() -> Option<usize> {
-    let lines = || env::var("LINES").ok()?.parse().ok();
-    io::stdout().is_terminal().then(|| lines().unwrap_or(24))
 }
 
 /// Prints a text; that nobody reads it is no failure.

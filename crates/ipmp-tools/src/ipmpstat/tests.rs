@@ -1,5 +1,8 @@
 //! The manual's examples, in the order in which this one sorts them.
 
+use std::fmt::Write;
+
+use insta::assert_snapshot;
 use ipmp_core::snapshot::{
     GroupState, Interface, InterfaceState, LinkState, ProbeState, TargetMode,
 };
@@ -7,7 +10,7 @@ use ipmp_core::{Family, Snapshot};
 
 use super::*;
 use crate::etc::Etc;
-use crate::recorded::{Recorded, transcript};
+use crate::recorded::{Recorded, Staged, transcript};
 use crate::sample::{group, lab1, lab1_failed, logical, member, probing};
 
 const DATA: u64 = 0x100_0843;
@@ -129,113 +132,124 @@ fn host() -> Snapshot {
 }
 
 fn ipmpstat(snapshot: Snapshot, line: &str, rows: Option<usize>) -> String {
+    let mut terminal = Staged {
+        rows: rows.into_iter().collect(),
+        waits: 0,
+    };
+    on(&mut terminal, snapshot, line)
+}
+
+fn on(terminal: &mut Staged, snapshot: Snapshot, line: &str) -> String {
     let root = tempfile::tempdir().unwrap();
     let etc = Etc::below(root.path());
     std::fs::create_dir(etc.directory()).unwrap();
     std::fs::write(etc.path("hosts"), "198.51.100.20 www\n").unwrap();
     let mut daemon = Recorded::showing(snapshot);
     transcript(&mut daemon, &etc, line, |words, environment, console| {
-        run(words, rows, environment, console)
+        run(words, terminal, environment, console)
     })
 }
 
-#[test]
-fn groups() {
-    let expected = "\
-GROUP       GROUPNAME   STATE     FDT       INTERFACES
-mgmt        mgmt        failed    --        [eth6 eth7]
-store       store       degraded  2.50s     eth3 (eth5) [eth4]
-web         web         ok        10.00s    eth0 eth1
---          --          ok        10.00s    eth9
-";
-    assert_eq!(ipmpstat(host(), "-g", None), expected);
+/// What each command line prints, one after the other.
+fn transcript_of(lines: &[&str], host: fn() -> Snapshot) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let printed = ipmpstat(host(), line, None);
+        let _ = writeln!(text, "$ ipmpstat {line}\n{printed}");
+    }
+    text
 }
 
 #[test]
-fn groups_of_lab1() {
-    let header = "GROUP       GROUPNAME   STATE     FDT       INTERFACES\n";
-    assert_eq!(
-        ipmpstat(lab1(), "-g", None),
-        format!("{header}testgrp2    testgrp2    ok        10.00s    ge0 ge1\n")
-    );
-    assert_eq!(
-        ipmpstat(lab1_failed(), "-g", None),
-        format!("{header}testgrp2    testgrp2    degraded  10.00s    ge0 [ge1]\n")
-    );
+fn modes() {
+    let lines = ["-g", "-a", "-an", "-i", "-nt"];
+    assert_snapshot!(transcript_of(&lines, host));
 }
 
 #[test]
-fn addresses() {
-    let expected = "\
-ADDRESS                   STATE  GROUP       INBOUND     OUTBOUND
-192.0.2.77                up     mgmt        --          --
-198.51.100.20             up     web         eth1        eth0 eth1
-198.51.100.21             up     web         eth0        eth0 eth1
-203.0.113.9               up     store       eth3        eth3
-203.0.113.10              down   store       --          --
-2001:db8:40::20           up     web         eth0        eth0 eth1
-";
-    assert_eq!(ipmpstat(host(), "-an", None), expected);
-    let named = ipmpstat(host(), "-a", None);
-    assert!(named.contains("\nwww                       up     web "));
-}
-
-#[test]
-fn interfaces() {
-    let expected = "\
-INTERFACE   ACTIVE  GROUP       FLAGS     LINK      PROBE     STATE
-eth0        yes     web         --mbM--   up        ok        ok
-eth1        yes     web         -------   up        ok        ok
-eth3        yes     store       --mb---   up        ok        ok
-eth4        no      store       -------   up        failed    failed
-eth5        no      store       is-----   up        ok        ok
-eth6        no      mgmt        -------   down      disabled  failed
-eth7        no      mgmt        -----d-   up        disabled  offline
-eth9        yes     --          -------   up        unknown   unknown
-";
-    assert_eq!(ipmpstat(host(), "-i", None), expected);
-}
-
-#[test]
-fn targets() {
-    let expected = "\
-INTERFACE   MODE      TESTADDR            TARGETS
-eth0        routes    198.51.100.11       198.51.100.1 198.51.100.2
-eth0        multicast fe80::5054:ff:fe00:a fe80::5054:ff:fe00:c1 fe80::5054:ff:fe00:b7
-eth1        routes    198.51.100.12       198.51.100.2 198.51.100.1
-eth3        disabled  --                  --
-eth4        routes    203.0.113.4         203.0.113.1
-";
-    assert!(ipmpstat(host(), "-nt", None).starts_with(expected));
-    assert!(
-        ipmpstat(host(), "-nt", None).contains("\neth7        disabled  --                  --\n")
+fn labs() {
+    assert_snapshot!("lab1", transcript_of(&["-g", "-an", "-i", "-nt"], lab1));
+    assert_snapshot!(
+        "lab1_after_ge1_failed",
+        transcript_of(&["-g", "-an", "-i", "-nt"], lab1_failed)
     );
 }
 
 #[test]
-fn for_programs() {
-    assert_eq!(
-        ipmpstat(host(), "-P -o group,state,fdt,interfaces -g", None),
-        "mgmt:failed::[eth6 eth7]\nstore:degraded:2.50s:eth3 (eth5) [eth4]\n\
-         web:ok:10.00s:eth0 eth1\n:ok:10.00s:eth9\n"
-    );
-    let lines = ipmpstat(host(), "-nP -o address,inbound -a", None);
-    assert!(lines.ends_with("\n2001\\:db8\\:40\\:\\:20:eth0\n"));
-    let lines = ipmpstat(host(), "-nPoADDRESS -a", None);
-    assert!(lines.ends_with("\n2001:db8:40::20\n"));
+fn json() {
+    let lines = ["--json -g", "--json -a", "-i --json", "-t --json"];
+    assert_snapshot!(transcript_of(&lines, host));
 }
 
 #[test]
 fn chosen_fields() {
-    assert_eq!(
-        ipmpstat(lab1(), "-o state,nonsense,group -g", None),
-        "STATE     GROUP\nok        testgrp2\n\
-         2> ipmpstat: ignoring unknown output field: 'nonsense'\n"
-    );
-    assert_eq!(
-        ipmpstat(lab1(), "-g -o all", None),
-        ipmpstat(lab1(), "-g", None)
-    );
+    assert_snapshot!(transcript_of(
+        &[
+            "-o state,nonsense,group -g",
+            "-g -o all",
+            "-P -o group,state,fdt,interfaces -g",
+            "-nP -o address,inbound -a",
+            "-nPoADDRESS -a",
+        ],
+        host
+    ));
+}
+
+#[test]
+fn usage() {
+    assert_snapshot!(transcript_of(&["--help"], host));
+    assert!(USAGE.lines().all(|line| line.len() <= 80));
+    for line in [
+        "",
+        "-n",
+        "-g more",
+        "-x",
+        "-",
+        "-g -o",
+        "--nonsense -g",
+        "--json=x -g",
+    ] {
+        let printed = ipmpstat(lab1(), line, None);
+        assert!(printed.starts_with("2> usage: ipmpstat"), "{line}");
+        assert!(printed.ends_with("exit 1\n"), "{line}");
+    }
+}
+
+#[test]
+fn errors() {
+    assert_snapshot!(transcript_of(
+        &[
+            "-a -g",
+            "-gg",
+            "-P -g",
+            "-P -o all -g",
+            "-P -o group,x -g",
+            "-o x -g",
+            "--json -o group -g",
+            "--json -P -g",
+            "--watch=0 -g",
+            "--watch=nan -g",
+            "--watch=x -g",
+            "-p",
+        ],
+        lab1
+    ));
+}
+
+#[test]
+fn without_a_daemon() {
+    let etc = Etc::below(std::path::Path::new("/nonexistent"));
+    let mut daemon = Recorded::default();
+    daemon.is_down = true;
+    for line in ["-g", "-g --watch", "-g --json"] {
+        let printed = transcript(&mut daemon, &etc, line, |words, environment, console| {
+            run(words, &mut Staged::pipe(), environment, console)
+        });
+        assert_eq!(
+            printed,
+            "2> ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use?\nexit 1\n"
+        );
+    }
 }
 
 #[test]
@@ -244,47 +258,47 @@ fn the_header_stands_atop_every_screen() {
         ipmpstat(host(), "-g -o group", Some(3)),
         "GROUP\nmgmt\nstore\nGROUP\nweb\n--\n"
     );
+    assert_eq!(
+        ipmpstat(host(), "-g -o group", Some(1)),
+        "GROUP\nmgmt\nGROUP\nstore\nGROUP\nweb\nGROUP\n--\n"
+    );
 }
 
 #[test]
-fn errors() {
-    for (line, text) in [
-        ("-a -g", "only one output format may be specified"),
-        ("-gg", "only one output format may be specified"),
-        ("-P -g", "-P: the output fields must be named with -o"),
-        (
-            "-P -o all -g",
-            "-P: the output fields must be named, not 'all'",
-        ),
-        ("-P -o group,x -g", "unknown output field: 'x'"),
-        ("-p", "-p: probes cannot be watched in this version"),
-    ] {
-        let printed = ipmpstat(lab1(), line, None);
-        assert_eq!(printed, format!("2> ipmpstat: {text}\nexit 1\n"), "{line}");
-    }
+fn watched_on_a_terminal_it_fits_whatever_the_size_becomes() {
+    let mut terminal = Staged {
+        rows: [24, 4].into(),
+        waits: 1,
+    };
+    let clear = "\u{1b}[H\u{1b}[J";
     assert_eq!(
-        ipmpstat(lab1(), "-o x -g", None),
-        "2> ipmpstat: ignoring unknown output field: 'x'\n\
-         2> ipmpstat: no valid output fields\nexit 1\n"
+        on(&mut terminal, host(), "-g -o group --watch"),
+        format!("{clear}GROUP\nmgmt\nstore\nweb\n--\n{clear}GROUP\nmgmt\n... and 3 more\n")
     );
-    for line in ["", "-n", "-g more", "-x", "-", "-g -o"] {
-        let printed = ipmpstat(lab1(), line, None);
-        assert!(printed.starts_with("2> usage: ipmpstat"), "{line}");
-        assert!(printed.ends_with("exit 1\n"), "{line}");
-    }
-    assert!(USAGE.lines().all(|line| line.len() <= 80));
 }
 
 #[test]
-fn without_a_daemon() {
-    let etc = Etc::below(std::path::Path::new("/nonexistent"));
-    let mut daemon = Recorded::default();
-    daemon.is_down = true;
-    let printed = transcript(&mut daemon, &etc, "-g", |words, environment, console| {
-        run(words, None, environment, console)
-    });
+fn watched_through_a_pipe_tables_and_documents_follow_each_other() {
+    let watched = |line| {
+        let mut pipe = Staged {
+            waits: 1,
+            ..Staged::pipe()
+        };
+        on(&mut pipe, lab1(), line)
+    };
     assert_eq!(
-        printed,
-        "2> ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use?\nexit 1\n"
+        watched("-g -o group,state --watch=5"),
+        "GROUP       STATE\ntestgrp2    ok\n\nGROUP       STATE\ntestgrp2    ok\n"
     );
+    assert_eq!(
+        watched("-gP -o group,state --watch"),
+        "testgrp2:ok\ntestgrp2:ok\n"
+    );
+    let documents = watched("-g --json --watch");
+    assert_eq!(documents.lines().count(), 2);
+    for line in documents.lines() {
+        let document: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(document["version"], 1);
+        assert_eq!(document["groups"][0]["group"], "testgrp2");
+    }
 }

@@ -1,0 +1,318 @@
+//! What there is to see, as programs and tables get it: the parts of `--json` documents.
+//!
+//! The rows of `ipmpstat` and the objects of `--json` are made from the same values here, so that
+//! they cannot tell different stories. Member names are part of the interface (docs/json.md): they
+//! may be added to, and are changed or taken away with [`VERSION`] only. Lists are sorted by name.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipmp_core::snapshot::{self, GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
+use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot};
+use serde::Serialize;
+
+/// Version of the documents, their member `version`.
+pub const VERSION: u32 = 1;
+
+/// A document: its version and the parts that were asked for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document {
+    version: u32,
+    /// The groups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<Group>>,
+    /// The watched interfaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interfaces: Option<Vec<Interface>>,
+    /// Their data addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<Address>>,
+    /// Whom they probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<Probing>>,
+}
+
+impl Document {
+    /// One without parts.
+    pub const fn new() -> Self {
+        Self {
+            version: VERSION,
+            groups: None,
+            interfaces: None,
+            addresses: None,
+            targets: None,
+        }
+    }
+
+    /// The text: on many lines for people who look at it, or on one for streams.
+    pub fn text(&self, on_one_line: bool) -> serde_json::Result<String> {
+        if on_one_line {
+            serde_json::to_string(self)
+        } else {
+            serde_json::to_string_pretty(self)
+        }
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A group (`groups`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// Its name; null for the anonymous group, which comes last.
+    pub group: Option<GroupName>,
+    /// `ok`, `degraded` or `failed`.
+    pub state: GroupState,
+    /// Failure detection time in force, in milliseconds; null when no member probes.
+    pub failure_detection_ms: Option<u64>,
+    /// Members in use for data.
+    pub active: Vec<InterfaceName>,
+    /// Working members that wait.
+    pub inactive: Vec<InterfaceName>,
+    /// All other members.
+    pub unusable: Vec<InterfaceName>,
+}
+
+/// A data address (`addresses`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Address {
+    /// The address.
+    pub address: IpAddr,
+    /// Length of its subnet's prefix in bits.
+    pub prefix_length: u8,
+    /// Whether it is configured for use.
+    pub up: bool,
+    /// Its group; null outside groups.
+    pub group: Option<GroupName>,
+    /// The logical interface that has it now.
+    pub logical: LogicalName,
+    /// The logical interface where it belongs.
+    pub home: LogicalName,
+    /// The interface on which it is received; null if it is down or that one does not work.
+    pub inbound: Option<InterfaceName>,
+    /// The interfaces it is sent from; none if it is not received.
+    pub outbound: Vec<InterfaceName>,
+}
+
+/// An interface that is watched (`interfaces`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interface {
+    /// Its name.
+    pub interface: InterfaceName,
+    /// Whether the device is there.
+    pub present: bool,
+    /// Whether it is in use for data.
+    pub active: bool,
+    /// Its group; null outside groups.
+    pub group: Option<GroupName>,
+    /// `ok`, `failed`, `offline` or `unknown`.
+    pub state: InterfaceState,
+    /// `up`, `down` or `unknown`.
+    pub link: LinkState,
+    /// `ok`, `failed`, `unknown` or `disabled`.
+    pub probe: ProbeState,
+    /// Set aside until needed.
+    pub standby: bool,
+    /// Works and carries no data at present.
+    pub inactive: bool,
+    /// Has no address that is up.
+    pub down: bool,
+    /// Offlined because another member has the same hardware address.
+    pub duplicate_mac: bool,
+    /// Families (`inet`, `inet6`) whose broadcast and multicast it takes for its group.
+    pub nominated: Vec<Family>,
+}
+
+/// Probing of one interface in one family (`targets`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Probing {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The family; null where neither is probed.
+    pub family: Option<Family>,
+    /// `routes`, `multicast` or `disabled`.
+    pub mode: TargetMode,
+    /// The test address; null if there is no probing.
+    pub test_address: Option<IpAddr>,
+    /// Targets in the order in which they will be probed next.
+    pub targets: Vec<Target>,
+    /// Unicast probes sent.
+    pub probes_sent: u64,
+    /// Probes answered.
+    pub probes_answered: u64,
+    /// Probes that were not sent because the daemon was late.
+    pub probes_missed: u64,
+}
+
+/// A probe target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    /// Its address.
+    pub address: IpAddr,
+    /// Smoothed round trip time in milliseconds; null before the first answer.
+    pub rtt_average_ms: Option<f64>,
+    /// Smoothed deviation of it in milliseconds.
+    pub rtt_deviation_ms: Option<f64>,
+}
+
+/// Watched interfaces by name.
+pub fn members(snapshot: &Snapshot) -> Vec<&snapshot::Interface> {
+    let mut members: Vec<_> = snapshot
+        .interfaces
+        .iter()
+        .filter(|interface| interface.tracked && !interface.loopback)
+        .collect();
+    members.sort_by_key(|interface| interface.name.instance());
+    members
+}
+
+fn sorted(names: &[InterfaceName]) -> Vec<InterfaceName> {
+    let mut names = names.to_vec();
+    names.sort_by(|one, other| one.instance().cmp(&other.instance()));
+    names
+}
+
+/// A time in milliseconds, to the microsecond.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// The groups, the anonymous one last.
+pub fn groups(snapshot: &Snapshot) -> Vec<Group> {
+    let mut groups: Vec<Group> = snapshot
+        .groups
+        .iter()
+        .map(|group| Group {
+            group: group.name.clone(),
+            state: group.state,
+            failure_detection_ms: group
+                .failure_detection_time
+                .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            active: sorted(&group.active),
+            inactive: sorted(&group.inactive),
+            unusable: sorted(&group.unusable),
+        })
+        .collect();
+    groups.sort_by(|one, other| {
+        (one.group.is_none(), &one.group).cmp(&(other.group.is_none(), &other.group))
+    });
+    groups
+}
+
+/// The data addresses of watched interfaces. One that two members have is listed once, and the one
+/// that is up counts.
+pub fn addresses(snapshot: &Snapshot) -> Vec<Address> {
+    let mut found: BTreeMap<IpAddr, (&snapshot::Interface, &snapshot::Logical)> = BTreeMap::new();
+    for interface in members(snapshot) {
+        for logical in interface.logicals.iter().filter(|l| l.is_data()) {
+            let known = found
+                .entry(logical.address.ip)
+                .or_insert((interface, logical));
+            if !known.1.flags.contains(Flags::UP) {
+                *known = (interface, logical);
+            }
+        }
+    }
+    let outbound: BTreeMap<Option<&GroupName>, Vec<InterfaceName>> = snapshot
+        .groups
+        .iter()
+        .map(|group| (group.name.as_ref(), sorted(&group.active)))
+        .collect();
+    found
+        .into_values()
+        .map(|(interface, logical)| {
+            let up = logical.flags.contains(Flags::UP);
+            let is_received = up
+                && interface.index.is_some()
+                && !matches!(
+                    interface.state,
+                    InterfaceState::Failed | InterfaceState::Offline
+                );
+            Address {
+                address: logical.address.ip,
+                prefix_length: logical.address.prefix,
+                up,
+                group: interface.group.clone(),
+                logical: logical.name.clone(),
+                home: logical.home.clone(),
+                inbound: is_received.then(|| interface.name.clone()),
+                outbound: outbound
+                    .get(&interface.group.as_ref())
+                    .filter(|_| is_received)
+                    .cloned()
+                    .unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// The watched interfaces.
+pub fn interfaces(snapshot: &Snapshot) -> Vec<Interface> {
+    members(snapshot)
+        .into_iter()
+        .map(|interface| Interface {
+            interface: interface.name.clone(),
+            present: interface.index.is_some(),
+            active: interface.active,
+            group: interface.group.clone(),
+            state: interface.state,
+            link: interface.link,
+            probe: interface.probe,
+            standby: interface.standby,
+            inactive: interface.inactive,
+            down: interface.down,
+            duplicate_mac: interface.duplicate_mac,
+            nominated: interface.nominee.clone(),
+        })
+        .collect()
+}
+
+/// Probing of the watched interfaces: IPv4 unless only IPv6 is probed, and IPv6 only if it is.
+pub fn targets(snapshot: &Snapshot) -> Vec<Probing> {
+    members(snapshot).into_iter().flat_map(probings).collect()
+}
+
+fn probings(interface: &snapshot::Interface) -> Vec<Probing> {
+    let probed: Vec<_> = Family::ALL
+        .iter()
+        .filter_map(|family| interface.probing.iter().find(|p| p.family == *family))
+        .filter(|probing| probing.mode != TargetMode::Disabled)
+        .map(|probing| probing_of(interface, probing))
+        .collect();
+    if !probed.is_empty() {
+        return probed;
+    }
+    vec![Probing {
+        interface: interface.name.clone(),
+        family: None,
+        mode: TargetMode::Disabled,
+        test_address: None,
+        targets: Vec::new(),
+        probes_sent: 0,
+        probes_answered: 0,
+        probes_missed: 0,
+    }]
+}
+
+fn probing_of(interface: &snapshot::Interface, probing: &snapshot::Probing) -> Probing {
+    let targets = probing.targets.iter().map(|target| Target {
+        address: target.address,
+        rtt_average_ms: target.rtt_average.map(milliseconds),
+        rtt_deviation_ms: target.rtt_deviation.map(milliseconds),
+    });
+    Probing {
+        interface: interface.name.clone(),
+        family: Some(probing.family),
+        mode: probing.mode,
+        test_address: probing.test_address,
+        targets: targets.collect(),
+        probes_sent: probing.sent,
+        probes_answered: probing.acknowledged,
+        probes_missed: probing.missed,
+    }
+}
