@@ -9,6 +9,7 @@ use crate::command::{Answer, Refusal};
 use crate::detect::Probe;
 use crate::message::Message;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::{InterfaceName, MacAddress};
 
 /// Something to be done by the driver, in the order given.
@@ -24,6 +25,8 @@ pub enum Action {
     Announce(Announcement),
     /// Write a message to the journal.
     Log(Message),
+    /// Put this into the history, and tell those who follow it.
+    Record(Record),
     /// Save what the administrator asked for, before any answer that follows.
     Save(Box<Saved>),
     /// Answer the request `id`.

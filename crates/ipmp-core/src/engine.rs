@@ -16,12 +16,14 @@
 
 mod adopt;
 mod announce;
+mod chronicle;
 mod commands;
 mod contest;
 mod failures;
 mod index;
 mod layout;
 mod lookup;
+mod outages;
 mod picture;
 mod shadow;
 mod watch;
@@ -82,6 +84,8 @@ pub struct Engine {
     moved: BTreeMap<LogicalKey, Message>,
     contests: contest::Contests,
     failures: failures::Failures,
+    chronicle: chronicle::Chronicle,
+    outages: outages::Outages,
     last_saved: Saved,
 }
 
@@ -142,6 +146,8 @@ impl Engine {
             moved: BTreeMap::new(),
             contests: contest::Contests::default(),
             failures: failures::Failures::default(),
+            chronicle: chronicle::Chronicle::default(),
+            outages: outages::Outages::default(),
             asked: saved.asked.clone(),
             last_saved: saved,
         }
@@ -149,17 +155,23 @@ impl Engine {
 
     /// Takes one event at `now` and says what is to be done. `now` never goes backwards.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = self.decide(now, event);
+        self.record(now, &mut actions);
+        actions
+    }
+
+    fn decide(&mut self, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
             Event::Reply(reply) => {
                 let findings = self.detection.reply(now, &reply);
-                if !report(findings, &mut actions) {
+                if !report(findings, &mut actions) && !self.has_health_changed() {
                     return actions;
                 }
             }
             Event::Tick => {
                 let findings = self.detection.tick(now);
-                let spoke = report(findings, &mut actions);
+                let spoke = report(findings, &mut actions) || self.has_health_changed();
                 let due = self.announcements.due(now, &self.kernel, &mut actions)
                     | self.shadows.due(now, &self.kernel)
                     | self.failures.is_due(now)
@@ -279,6 +291,7 @@ impl Engine {
 
     /// Decides everything anew and starts on the difference, if nothing is under way.
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.chronicle.settled();
         loop {
             self.watch_all(now, actions);
             if self.place(now) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::Outage;
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
 
 /// Gives each state its word, the same in tables, sentences, JSON and metrics.
@@ -46,6 +47,9 @@ pub struct Snapshot {
     pub groups: Vec<Group>,
     /// Whether each interface has its own hardware address (`eeprom local-mac-address?`).
     pub local_mac_address: bool,
+    /// The last failovers and failbacks, oldest first; ones under way are last.
+    #[serde(default)]
+    pub outages: Vec<Outage>,
 }
 
 /// An interface.
@@ -215,6 +219,19 @@ pub enum GroupState {
     Degraded,
     /// None is.
     Failed,
+}
+
+impl GroupState {
+    /// How a group is of whose members so many are usable.
+    pub const fn of(usable: usize, members: usize) -> Self {
+        if usable == 0 {
+            Self::Failed
+        } else if usable < members {
+            Self::Degraded
+        } else {
+            Self::Ok
+        }
+    }
 }
 
 /// A group.

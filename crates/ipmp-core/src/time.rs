@@ -63,3 +63,49 @@ impl fmt::Display for Time {
         write!(f, "{}.{:06}s", self.0.as_secs(), self.0.subsec_micros())
     }
 }
+
+/// A length of time in milliseconds, to the microsecond, as it is shown to people and programs.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Out of milliseconds; nonsense is no time at all.
+fn from_milliseconds(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default()
+}
+
+/// For serde: a [`Time`] in milliseconds after the clock's origin.
+pub mod time_in_milliseconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Time, from_milliseconds, milliseconds};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(milliseconds(time.since_origin()))
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        f64::deserialize(from).map(|ms| Time::new(from_milliseconds(ms)))
+    }
+}
+
+/// For serde: a length of time, if there is one, in milliseconds.
+pub mod optional_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{from_milliseconds, milliseconds};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(milliseconds).serialize(to)
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<f64>::deserialize(from)?.map(from_milliseconds))
+    }
+}

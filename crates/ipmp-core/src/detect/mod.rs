@@ -28,6 +28,7 @@ mod rtt;
 mod schedule;
 mod supply;
 mod targets;
+mod testimony;
 mod verdict;
 
 #[cfg(test)]

@@ -188,6 +188,12 @@ impl Engine {
         named
     }
 
+    /// Whether an interface has foreign logicals.
+    pub(super) fn has_foreign(&self, name: &InterfaceName) -> bool {
+        self.foreign(name)
+            .any(|a| !a.address.is_link_local6() || self.shows_link_local(name))
+    }
+
     /// Units that foreign logicals of an interface have.
     pub(super) fn foreign_units(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
         self.foreign_logicals(name)

@@ -36,6 +36,11 @@ impl Announcements {
         self.due.retain(|&(index, ip), _| is_wanted(index, ip));
     }
 
+    /// Whether there is more to be announced of an address on a link.
+    pub(super) fn is_pending(&self, index: u32, ip: IpAddr) -> bool {
+        self.due.contains_key(&(index, ip))
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due
             .values()

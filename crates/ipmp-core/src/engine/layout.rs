@@ -30,6 +30,7 @@ impl Engine {
                 None => astray(&addresses),
             };
             for Move { key, from, to } in moves {
+                self.account_for(now, &key, &from, &to);
                 self.move_logical(&key, from, to);
                 moved = true;
             }

@@ -34,6 +34,7 @@ impl Engine {
             interfaces,
             groups,
             local_mac_address: self.local_mac_address(),
+            outages: self.outages.seen(),
         }
     }
 
@@ -120,7 +121,7 @@ impl Engine {
         }
     }
 
-    fn state(&self, name: &InterfaceName, link: Option<&Link>) -> InterfaceState {
+    pub(super) fn state(&self, name: &InterfaceName, link: Option<&Link>) -> InterfaceState {
         if self.is_offline(name) {
             InterfaceState::Offline
         } else if self.failed.contains(name) || link.is_none() {
@@ -298,13 +299,7 @@ impl Engine {
                 let usable = members().filter(|i| class_usable(i)).count();
                 let probes = members().any(|i| i.probe != ProbeState::Disabled);
                 Group {
-                    state: if usable == 0 {
-                        GroupState::Failed
-                    } else if usable < members().count() {
-                        GroupState::Degraded
-                    } else {
-                        GroupState::Ok
-                    },
+                    state: GroupState::of(usable, members().count()),
                     failure_detection_time: probes
                         .then(|| self.detection.failure_detection_time(name.as_ref())),
                     active: class(Class::Active),

@@ -5,3 +5,4 @@ mod host;
 mod labs;
 mod model;
 mod others;
+mod records;

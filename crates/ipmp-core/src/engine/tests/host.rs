@@ -13,7 +13,7 @@ use crate::kernel::{Address, Change, Hop, Link, LinkKind, Sysctl, Via};
 use crate::plan::{Operation, OperationError, Plan};
 use crate::{
     Action, Engine, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName, MacAddress,
-    Settings, Time,
+    Record, Settings, Time,
 };
 
 /// A host with an engine that runs, or was killed.
@@ -25,6 +25,7 @@ pub(super) struct Host {
     pub(super) settings: Settings,
     pub(super) log: Vec<String>,
     pub(super) announced: Vec<Announcement>,
+    pub(super) records: Vec<Record>,
     /// Links whose probes are swallowed.
     pub(super) silent: BTreeSet<String>,
     /// Every operation that was carried out, as text.
@@ -50,6 +51,7 @@ impl Host {
             settings: Settings::default(),
             log: Vec::new(),
             announced: Vec::new(),
+            records: Vec::new(),
             silent: BTreeSet::new(),
             operations: Vec::new(),
             refused: Vec::new(),
@@ -71,6 +73,7 @@ impl Host {
     pub(super) fn restart(&mut self) {
         self.killed_after = None;
         self.replies.clear();
+        self.records.clear();
         self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
         self.feed(Event::Kernel(Change::Resync(self.kernel.clone())));
     }
@@ -316,6 +319,7 @@ impl Host {
                     },
                     Action::Probe(probe) => self.answer_probe(&probe),
                     Action::Announce(announcement) => self.announced.push(announcement),
+                    Action::Record(record) => self.records.push(record),
                     Action::Log(message) => self.log.push(message.to_string()),
                     Action::Save(saved) => {
                         let text = serde_json::to_string(&saved).unwrap();

@@ -1,8 +1,9 @@
 //! Random histories against the invariants: whatever happens in whatever order, as soon as things
 //! are quiet every data address is on exactly one interface that works, if there is one; test
 //! addresses never move; what a killed daemon left is mended by the next; and when nothing changed
-//! nothing is planned.
+//! nothing is planned; and whoever follows the records knows how everything is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::host::Host;
 use crate::kernel::{Change, Via};
 use crate::snapshot::InterfaceState;
-use crate::{Flags, Settings};
+use crate::{Flags, Record, Settings};
 
 const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
@@ -274,7 +275,45 @@ fn assert_held(host: &Host, held: &[String]) {
     }
 }
 
+/// Whoever has followed the records knows how everything is.
+fn assert_recorded(host: &Host) {
+    let (mut interfaces, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    for record in &host.records {
+        match record {
+            Record::Interface {
+                interface,
+                from,
+                to,
+                ..
+            } => {
+                let was = interfaces.remove(interface);
+                assert_eq!(was, *from, "{record}");
+                interfaces.extend(to.map(|to| (interface.clone(), to)));
+            }
+            Record::Group {
+                group, from, to, ..
+            } => {
+                let was = groups.remove(group);
+                assert_eq!(was, *from, "{record}");
+                groups.extend(to.map(|to| (group.clone(), to)));
+            }
+            _ => {}
+        }
+    }
+    let snapshot = host.engine.snapshot();
+    let tracked = snapshot.interfaces.iter().filter(|i| i.tracked);
+    let states: BTreeMap<_, _> = tracked.map(|i| (i.name.clone(), i.state)).collect();
+    assert_eq!(interfaces, states);
+    let states: BTreeMap<_, _> = snapshot
+        .groups
+        .iter()
+        .filter_map(|group| Some((group.name.clone()?, group.state)))
+        .collect();
+    assert_eq!(groups, states);
+}
+
 fn check(host: &mut Host) {
+    assert_recorded(host);
     if !host.refused.is_empty() {
         // It cannot be as it should. What must not happen is seen by who takes steps.
         return;

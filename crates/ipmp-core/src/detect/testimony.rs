@@ -1,0 +1,48 @@
+//! What detection can tell afterwards: why an interface is marked failed, since when, and when it was
+//! last known to work.
+
+use super::member::{self, Member};
+use super::prober::Prober;
+use super::{Detection, Health};
+use crate::record::Cause;
+use crate::{InterfaceName, Time};
+
+/// A failure as its consequences are accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Why.
+    pub cause: Cause,
+    /// When the interface was marked.
+    pub at: Time,
+    /// When it was last known to work: its last answered probe or, without one or if it was the link
+    /// that told, when it was marked. `None` if it was marked before we came.
+    pub last_good: Option<Time>,
+}
+
+impl Detection {
+    /// The health of every watched interface, by name.
+    pub fn healths(&self) -> impl Iterator<Item = Health> {
+        self.members.values().map(Member::health)
+    }
+
+    /// Why an interface is marked failed; `None` if it is not.
+    pub fn declared(&self, interface: &InterfaceName) -> Option<Declared> {
+        let member = self.members.get(interface)?;
+        let failure = member.failure?;
+        let (cause, last_good) = match failure.cause {
+            member::Cause::Link => (Cause::LinkDown, Some(failure.at)),
+            member::Cause::Probes => (Cause::ProbesLost, last_answer(member)),
+            member::Cause::Adopted(_) => (Cause::FailedBefore, None),
+            member::Cause::Hand => (Cause::Administrator, Some(failure.at)),
+        };
+        Some(Declared {
+            cause,
+            at: failure.at,
+            last_good,
+        })
+    }
+}
+
+fn last_answer(member: &Member) -> Option<Time> {
+    member.probers().filter_map(Prober::last_answer).max()
+}

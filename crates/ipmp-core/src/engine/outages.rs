@@ -1,0 +1,189 @@
+//! What failovers and failbacks took: from the last sign of life to the last neighbour told.
+//!
+//! | there is | what it is |
+//! |---|---|
+//! | one open outage for each interface and direction | addresses of it are still under way |
+//! | [`KEPT`] closed ones | shown in snapshots until newer ones take their place |
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use super::{Engine, LogicalKey};
+use crate::asked::Logical;
+use crate::record::{Cause, Direction, Moved, Outage};
+use crate::{Action, InterfaceName, Record, Time};
+
+/// How many are remembered: enough to see an evening's flapping, little enough for a snapshot.
+const KEPT: usize = 64;
+
+/// The accounts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outages {
+    open: Vec<Open>,
+    closed: VecDeque<Outage>,
+}
+
+/// One whose addresses are under way.
+#[derive(Clone, Debug)]
+struct Open {
+    outage: Outage,
+    /// The logicals it is about, in the order of [`Outage::addresses`].
+    logicals: Vec<LogicalKey>,
+    /// Addresses whose neighbours have been told.
+    told: BTreeSet<IpAddr>,
+}
+
+impl Outages {
+    /// All that are remembered, oldest first, those under way last.
+    pub(super) fn seen(&self) -> Vec<Outage> {
+        let open = self.open.iter().map(|open| &open.outage);
+        self.closed.iter().chain(open).cloned().collect()
+    }
+}
+
+impl Engine {
+    /// Notes that placement sends a logical from one interface to another.
+    pub(super) fn account_for(
+        &mut self,
+        now: Time,
+        key: &LogicalKey,
+        from: &InterfaceName,
+        to: &InterfaceName,
+    ) {
+        // It may be on its way already, and elsewhere.
+        for open in &mut self.outages.open {
+            if let Some(position) = open.logicals.iter().position(|known| known == key) {
+                open.logicals.remove(position);
+                open.outage.addresses.remove(position);
+            }
+        }
+        self.outages.open.retain(|open| !open.logicals.is_empty());
+        let logical =
+            self.asked.logicals.iter().find(|logical| {
+                logical.home == key.0 && logical.family() == key.1 && logical.is_up()
+            });
+        let Some(address) = logical.map(|logical| logical.address.ip) else {
+            return;
+        };
+        let moved = Moved {
+            address,
+            to: to.clone(),
+        };
+        let (direction, interface) = if *to == key.0.interface {
+            (Direction::Failback, to)
+        } else {
+            (Direction::Failover, from)
+        };
+        let known = self.outages.open.iter_mut().find(|open| {
+            open.outage.direction == direction
+                && open.outage.interface == *interface
+                && open.outage.moved.is_none()
+        });
+        if let Some(open) = known {
+            open.logicals.push(key.clone());
+            open.outage.addresses.push(moved);
+            return;
+        }
+        let mut outage = self.opened(now, direction, interface);
+        outage.addresses.push(moved);
+        self.outages.open.push(Open {
+            outage,
+            logicals: vec![key.clone()],
+            told: BTreeSet::new(),
+        });
+    }
+
+    fn opened(&self, now: Time, direction: Direction, interface: &InterfaceName) -> Outage {
+        let (cause, declared, last_good) = match direction {
+            Direction::Failback => (Cause::HomeUsable, now, None),
+            Direction::Failover if self.link(interface).is_none() => {
+                (Cause::DeviceGone, now, Some(now))
+            }
+            Direction::Failover if self.is_offline(interface) => {
+                (Cause::InterfaceOffline, now, None)
+            }
+            Direction::Failover => match self.detection.declared(interface) {
+                // Nobody could take them when it failed; they wait since then.
+                Some(declared) => (declared.cause, declared.at, declared.last_good),
+                None => (Cause::Administrator, now, None),
+            },
+        };
+        Outage {
+            direction,
+            interface: interface.clone(),
+            group: self.group_of(interface).cloned(),
+            cause,
+            declared,
+            detection: last_good.map(|good| declared.since(good)),
+            moved: None,
+            told: None,
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Notes what `actions`, those of this moment, have reached, and closes what is done.
+    pub(super) fn account(&mut self, now: Time, actions: &[Action], records: &mut Vec<Action>) {
+        let mut open = std::mem::take(&mut self.outages.open);
+        for one in &mut open {
+            self.progress(now, one, actions);
+        }
+        open.retain(|one| {
+            let is_closed = self.is_closed(one);
+            if is_closed {
+                if self.outages.closed.len() == KEPT {
+                    self.outages.closed.pop_front();
+                }
+                self.outages.closed.push_back(one.outage.clone());
+                records.push(Action::Record(Record::Outage(one.outage.clone())));
+            }
+            !is_closed
+        });
+        self.outages.open = open;
+    }
+
+    fn progress(&self, now: Time, open: &mut Open, actions: &[Action]) {
+        let outage = &mut open.outage;
+        if outage.moved.is_none() && open.logicals.iter().all(|key| self.is_in_place(key)) {
+            outage.moved = Some(now.since(outage.declared));
+        }
+        for action in actions {
+            if let Action::Announce(announcement) = action {
+                let ours = outage.addresses.iter().filter(|moved| {
+                    moved.to == announcement.interface
+                        && announcement.addresses.contains(&moved.address)
+                });
+                open.told.extend(ours.map(|moved| moved.address));
+            }
+        }
+        let all_told = outage
+            .addresses
+            .iter()
+            .all(|moved| open.told.contains(&moved.address));
+        if all_told && outage.told.is_none() {
+            outage.told = Some(now.since(outage.declared));
+        }
+    }
+
+    /// In place, and the neighbours told, unless there is nobody to tell.
+    fn is_closed(&self, open: &Open) -> bool {
+        let waits_to_tell = || {
+            open.outage.addresses.iter().any(|moved| {
+                !open.told.contains(&moved.address)
+                    && self.link(&moved.to).is_some_and(|link| {
+                        self.announcements.is_pending(link.index, moved.address)
+                    })
+            })
+        };
+        open.outage.moved.is_some() && (open.outage.told.is_some() || !waits_to_tell())
+    }
+
+    /// Where a logical is received now: where it is placed, once the kernel has it there.
+    pub(super) fn received_at(&self, logical: &Logical) -> Option<InterfaceName> {
+        let place = self.place_of(logical).interface;
+        let index = self.link(&place)?.index;
+        self.kernel
+            .addresses
+            .contains_key(&(index, logical.address))
+            .then_some(place)
+    }
+}

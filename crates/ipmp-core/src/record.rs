@@ -1,0 +1,326 @@
+//! The history: every change of state is one record, with its cause.
+//!
+//! Records are made by comparing what is with what was (`engine/chronicle.rs`), so that no way of
+//! changing something can be without one. Their JSON, with `kind` as the tag, is what `ipmp events`
+//! prints and what hooks get (docs/json.md); members are added, never renamed.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Severity;
+use crate::snapshot::{GroupState, InterfaceState, LinkState};
+use crate::time::{milliseconds, optional_milliseconds, time_in_milliseconds};
+use crate::{GroupName, InterfaceName, LogicalName, Time};
+
+/// Something changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// An interface's state.
+    Interface {
+        /// Which.
+        interface: InterfaceName,
+        /// Its group.
+        group: Option<GroupName>,
+        /// How it was; `None` if it was not watched.
+        from: Option<InterfaceState>,
+        /// How it is; `None` if it is not watched any more.
+        to: Option<InterfaceState>,
+        /// Why.
+        cause: Cause,
+    },
+    /// The link of an interface that is watched.
+    Link {
+        /// Which.
+        interface: InterfaceName,
+        /// Its group.
+        group: Option<GroupName>,
+        /// How it is.
+        to: LinkState,
+    },
+    /// A group's state.
+    Group {
+        /// Which.
+        group: GroupName,
+        /// How it was; `None` if it is new.
+        from: Option<GroupState>,
+        /// How it is; `None` if it is no more.
+        to: Option<GroupState>,
+        /// The member whose change made the difference, if one did.
+        interface: Option<InterfaceName>,
+        /// Why that one changed.
+        cause: Option<Cause>,
+    },
+    /// A data address is received on another interface.
+    Address {
+        /// Which.
+        address: IpAddr,
+        /// Its group.
+        group: Option<GroupName>,
+        /// Where it belongs.
+        home: LogicalName,
+        /// Where it was; `None` if it is new.
+        from: Option<InterfaceName>,
+        /// Where it is; `None` if it is no more.
+        to: Option<InterfaceName>,
+        /// Why.
+        cause: Cause,
+    },
+    /// A failover or failback is complete.
+    Outage(Outage),
+    /// Anything else the daemon has to say.
+    Message {
+        /// How much it matters.
+        severity: Severity,
+        /// What, in the words of the journal.
+        message: String,
+    },
+}
+
+/// Why something changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The link went down.
+    LinkDown,
+    /// The link came up.
+    LinkUp,
+    /// Probes were not answered.
+    ProbesLost,
+    /// Probes are answered.
+    ProbesAnswered,
+    /// No target answers discovery, so that probes cannot tell.
+    NoTarget,
+    /// The device is gone.
+    DeviceGone,
+    /// The device is back.
+    DeviceBack,
+    /// Another member of the group has the same hardware address.
+    DuplicateMac,
+    /// The hardware address is its own again.
+    UniqueMac,
+    /// It was marked failed when the daemon started.
+    FailedBefore,
+    /// Somebody asked for it: `if_mpadm`, `ifconfig`, `ipmp`.
+    Administrator,
+    /// The interface where it was failed.
+    InterfaceFailed,
+    /// The interface where it was was taken out of service.
+    InterfaceOffline,
+    /// The interface where it belongs can have it again.
+    HomeUsable,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::LinkDown => "its link is down",
+            Self::LinkUp => "its link is up",
+            Self::ProbesLost => "its probes were not answered",
+            Self::ProbesAnswered => "its probes are answered",
+            Self::NoTarget => "no target answers",
+            Self::DeviceGone => "its device is gone",
+            Self::DeviceBack => "its device is back",
+            Self::DuplicateMac => "another member has its hardware address",
+            Self::UniqueMac => "its hardware address is its own again",
+            Self::FailedBefore => "it was marked failed before",
+            Self::Administrator => "asked for",
+            Self::InterfaceFailed => "the interface failed",
+            Self::InterfaceOffline => "the interface was taken out of service",
+            Self::HomeUsable => "the interface it belongs to works",
+        })
+    }
+}
+
+/// Which way addresses went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Away from an interface.
+    Failover,
+    /// Home.
+    Failback,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Failover => "failover",
+            Self::Failback => "failback",
+        })
+    }
+}
+
+/// What a failover or failback took. All but [`Outage::declared`] are lengths of time, written as
+/// milliseconds with three decimals.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Which way.
+    pub direction: Direction,
+    /// The interface that lost its addresses, or got them back.
+    pub interface: InterfaceName,
+    /// Its group.
+    pub group: Option<GroupName>,
+    /// Why it was done.
+    pub cause: Cause,
+    /// When it was decided, on the clock of the host that never goes backwards.
+    #[serde(rename = "declared_ms", with = "time_in_milliseconds")]
+    pub declared: Time,
+    /// How long before that the interface was last known to work: from its last answered probe, or
+    /// from the notice of its lost link. `None` where nothing had failed, or nothing was known.
+    #[serde(rename = "detection_ms", with = "optional_milliseconds")]
+    pub detection: Option<Duration>,
+    /// How long after that the kernel had all addresses in their place; `None` while it has not.
+    #[serde(rename = "move_ms", with = "optional_milliseconds")]
+    pub moved: Option<Duration>,
+    /// How long after that all neighbours had been told once; `None` while they have not, or if there
+    /// was nobody to tell.
+    #[serde(rename = "told_ms", with = "optional_milliseconds")]
+    pub told: Option<Duration>,
+    /// Which addresses.
+    pub addresses: Vec<Moved>,
+}
+
+/// An address that went elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The address.
+    pub address: IpAddr,
+    /// Where to.
+    pub to: InterfaceName,
+}
+
+impl Record {
+    /// The interface it is about, if it is about one.
+    pub const fn interface(&self) -> Option<&InterfaceName> {
+        match self {
+            Self::Interface { interface, .. }
+            | Self::Link { interface, .. }
+            | Self::Outage(Outage { interface, .. }) => Some(interface),
+            Self::Group { interface, .. } => interface.as_ref(),
+            Self::Address { from, to, .. } => match to {
+                Some(to) => Some(to),
+                None => from.as_ref(),
+            },
+            Self::Message { .. } => None,
+        }
+    }
+
+    /// The group it is about, if it is about one.
+    pub const fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Interface { group, .. }
+            | Self::Link { group, .. }
+            | Self::Address { group, .. }
+            | Self::Outage(Outage { group, .. }) => group.as_ref(),
+            Self::Group { group, .. } => Some(group),
+            Self::Message { .. } => None,
+        }
+    }
+
+    /// Its kind, as it stands in JSON.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Interface { .. } => "interface",
+            Self::Link { .. } => "link",
+            Self::Group { .. } => "group",
+            Self::Address { .. } => "address",
+            Self::Outage(_) => "outage",
+            Self::Message { .. } => "message",
+        }
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface {
+                interface,
+                from,
+                to,
+                cause,
+                ..
+            } => match (from, to) {
+                (None, Some(to)) => write!(f, "{interface} is watched: {to}"),
+                (_, Some(to)) => write!(f, "{interface} is {to}: {cause}"),
+                (_, None) => write!(f, "{interface} is not watched any more"),
+            },
+            Self::Link { interface, to, .. } => write!(f, "link of {interface} is {to}"),
+            Self::Group {
+                group,
+                to,
+                interface,
+                cause,
+                ..
+            } => match (to, interface, cause) {
+                (None, ..) => write!(f, "group {group} is no more"),
+                (Some(to), Some(interface), Some(cause)) => {
+                    write!(f, "group {group} is {to}: {interface}: {cause}")
+                }
+                (Some(to), ..) => write!(f, "group {group} is {to}"),
+            },
+            Self::Address {
+                address,
+                from,
+                to,
+                cause,
+                ..
+            } => match (from, to) {
+                (Some(from), Some(to)) => write!(f, "{address} went from {from} to {to}: {cause}"),
+                (None, Some(to)) => write!(f, "{address} is on {to}"),
+                (_, None) => write!(f, "{address} is nowhere"),
+            },
+            Self::Outage(outage) => outage.fmt(f),
+            Self::Message { message, .. } => f.write_str(message),
+        }
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let preposition = match self.direction {
+            Direction::Failover => "from",
+            Direction::Failback => "to",
+        };
+        let count = self.addresses.len();
+        let plural = if count == 1 { "" } else { "es" };
+        let Self {
+            direction,
+            interface,
+            ..
+        } = self;
+        write!(
+            f,
+            "{direction} {preposition} {interface}: {count} address{plural}"
+        )?;
+        if let Some(time) = self.detection {
+            write!(f, ", detected in {}", Milliseconds(time))?;
+        }
+        match self.moved {
+            Some(time) => write!(f, ", moved in {}", Milliseconds(time))?,
+            None => f.write_str(", moving")?,
+        }
+        match self.told {
+            Some(time) => write!(f, ", neighbours told after {}", Milliseconds(time)),
+            None if self.moved.is_some() => f.write_str(", no neighbours told"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A length of time as people read it.
+struct Milliseconds(Duration);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = milliseconds(self.0);
+        if value < 10.0 {
+            write!(f, "{value:.1} ms")
+        } else {
+            write!(f, "{value:.0} ms")
+        }
+    }
+}
