@@ -1,6 +1,7 @@
 //! The tools' end of the control socket.
 
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ipmp_core::{Answer, Command, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::interface::{self, Execute, Executed, Pong, Refused, Seen};
+use crate::interface::{self, Event, Events, EventsAfter, Execute, Executed, Pong, Refused, Seen};
 use crate::rundir::{RunDirectory, RunDirectoryError};
 use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
 
@@ -44,16 +45,21 @@ pub enum CallError {
     /// Only root may do that.
     #[error("permission denied")]
     PermissionDenied,
+    /// It has as many clients as it is prepared to have.
+    #[error("in.mpathd has too many clients")]
+    Busy,
     /// Another error than the ones a call may have.
     #[error("in.mpathd answered {0}")]
     Unexpected(String),
 }
 
-/// A connection to the daemon. Calls are made one after the other.
+/// A connection to the daemon. Calls are made one after the other. After a call that failed it is of
+/// no more use: a late answer to that one would be taken for the answer to the next.
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
     decoder: Decoder,
+    is_broken: bool,
 }
 
 impl Client {
@@ -77,6 +83,7 @@ impl Client {
         Ok(Self {
             stream,
             decoder: Decoder::new(MAX_REPLY),
+            is_broken: false,
         })
     }
 
@@ -104,9 +111,57 @@ impl Client {
         result(reply).map(|executed: Executed| Ok(executed.answer))
     }
 
+    /// What changed after the event of this number, or all that is remembered.
+    pub fn events(&mut self, after: Option<u64>) -> Result<Vec<Event>, CallError> {
+        result(self.call(interface::EVENTS, &EventsAfter { after })?)
+            .map(|told: Events| told.events)
+    }
+
+    /// The same, and from then on what changes: calls `each` with what came, until it breaks. The
+    /// first call is at once, and may be without events.
+    pub fn follow(
+        mut self,
+        after: Option<u64>,
+        mut each: impl FnMut(Vec<Event>) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        let mut call = Call::new(interface::EVENTS, &EventsAfter { after })?;
+        call.more = true;
+        match self.send(&call) {
+            Ok(()) | Err(CallError::Closed) => {}
+            Err(error) => return Err(error),
+        }
+        // There may be nothing new for days.
+        self.stream.set_read_timeout(None).map_err(CallError::Io)?;
+        loop {
+            let reply = self.receive()?;
+            let more = reply.continues;
+            let told: Events = result(reply)?;
+            if each(told.events).is_break() || !more {
+                return Ok(());
+            }
+        }
+    }
+
     fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<Reply, CallError> {
-        let call = crate::wire::encode(&Call::new(method, parameters)?, MAX_REQUEST)?;
-        self.stream.write_all(&call).map_err(from_io)?;
+        let call = Call::new(method, parameters)?;
+        if self.is_broken {
+            return Err(CallError::Closed);
+        }
+        let reply = match self.send(&call) {
+            // Who is turned away is told why before the call is heard.
+            Ok(()) | Err(CallError::Closed) => self.receive(),
+            Err(error) => Err(error),
+        };
+        self.is_broken = reply.is_err();
+        reply
+    }
+
+    fn send(&mut self, call: &Call) -> Result<(), CallError> {
+        let call = crate::wire::encode(call, MAX_REQUEST)?;
+        self.stream.write_all(&call).map_err(from_io)
+    }
+
+    fn receive(&mut self) -> Result<Reply, CallError> {
         let mut chunk = [0; 16384];
         loop {
             if let Some(reply) = self.decoder.message()? {
@@ -140,6 +195,7 @@ fn result<T: for<'de> Deserialize<'de>>(reply: Reply) -> Result<T, CallError> {
     match reply.error.as_deref() {
         None => parameters(reply),
         Some(interface::PERMISSION_DENIED) => Err(CallError::PermissionDenied),
+        Some(interface::BUSY) => Err(CallError::Busy),
         Some(other) => Err(CallError::Unexpected(other.to_owned())),
     }
 }

@@ -1,6 +1,6 @@
 //! The varlink interface `org.ipmp`: names of methods and errors, and the values they carry.
 
-use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use ipmp_core::{Answer, Command, Record, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
 
 /// The interface's name.
@@ -16,6 +16,9 @@ pub const PING: &str = "org.ipmp.Ping";
 pub const SNAPSHOT: &str = "org.ipmp.Snapshot";
 /// Method: change something. Takes [`Execute`], answers [`Executed`] or the error [`REFUSED`].
 pub const EXECUTE: &str = "org.ipmp.Execute";
+/// Method: what changed. Takes [`EventsAfter`], answers [`Events`]: once, or with `more` again and
+/// again, whenever something changes.
+pub const EVENTS: &str = "org.ipmp.Events";
 /// Method: who is this? Answers [`Info`].
 pub const GET_INFO: &str = "org.varlink.service.GetInfo";
 /// Method: an interface's description. Takes [`DescriptionOf`], answers [`Description`].
@@ -23,7 +26,7 @@ pub const GET_DESCRIPTION: &str = "org.varlink.service.GetInterfaceDescription";
 
 /// Error: the command was not carried out. Carries [`Refused`].
 pub const REFUSED: &str = "org.ipmp.Refused";
-/// Error: too many clients.
+/// Error: too many clients, or too many that follow events.
 pub const BUSY: &str = "org.ipmp.Busy";
 /// Error: only root may ask that.
 pub const PERMISSION_DENIED: &str = "org.varlink.service.PermissionDenied";
@@ -48,6 +51,38 @@ pub struct Pong {
 pub struct Seen {
     /// Everything.
     pub snapshot: Snapshot,
+}
+
+/// What [`EVENTS`] takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsAfter {
+    /// Only what came after the event of this number; without it, all that are remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// What [`EVENTS`] answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Events {
+    /// Oldest first. The first reply may be without any.
+    pub events: Vec<Event>,
+}
+
+/// Something that changed, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number: one more than that of the event before it. The first of a daemon has number 1.
+    pub sequence: u64,
+    /// When, in UTC (RFC 3339), to the microsecond.
+    pub time: String,
+    /// When, in milliseconds on the host's clock that never goes backwards (`CLOCK_MONOTONIC`).
+    pub monotonic_ms: f64,
+    /// What, as a sentence.
+    pub text: String,
+    /// What, for programs.
+    #[serde(flatten)]
+    pub record: Record,
 }
 
 /// What [`EXECUTE`] takes.

@@ -26,7 +26,7 @@ pub struct Call {
     /// The caller wants no reply.
     #[serde(default, skip_serializing_if = "is_false")]
     pub oneway: bool,
-    /// The caller would take several replies. One is all it gets.
+    /// The caller takes several replies, where the method has them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more: bool,
     /// The caller would leave varlink after this call. Refused.
@@ -43,6 +43,9 @@ pub struct Reply {
     /// The result, or what the error carries.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub parameters: Map<String, Value>,
+    /// Another reply to the same call follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub continues: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
@@ -75,7 +78,17 @@ impl Reply {
         Ok(Self {
             error: None,
             parameters: object(parameters)?,
+            continues: false,
         })
+    }
+
+    /// The same, and another one follows.
+    #[must_use]
+    pub fn and_more(self) -> Self {
+        Self {
+            continues: true,
+            ..self
+        }
     }
 
     /// An error.
@@ -83,6 +96,7 @@ impl Reply {
         Ok(Self {
             error: Some(name.to_owned()),
             parameters: object(parameters)?,
+            continues: false,
         })
     }
 }

@@ -6,26 +6,32 @@
 //! messages are bounded ([`MAX_REQUEST`], [`MAX_REPLY`]), whoever is slow is dropped after
 //! [`PATIENCE`], and there are at most [`ANYBODY`] clients, with [`ROOT`] places more for root,
 //! whom a crowd must not lock out. When all places are taken, the silent make room ([`places`]).
+//!
+//! Events go past the loop: it puts them into the [`History`], which never waits, and clients that
+//! follow them are served from there.
 
 mod denied;
+mod history;
 mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipmp_api::interface::{self, Description, DescriptionOf, Execute, Executed, Info, Pong};
-use ipmp_api::interface::{Refused, Seen};
+use ipmp_api::interface::{self, Description, DescriptionOf, EventsAfter, Execute, Executed};
+use ipmp_api::interface::{Info, Pong, Refused, Seen};
 use ipmp_api::wire::{self, Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
 use ipmp_core::{Answer, Command, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use denied::Denied;
+pub(crate) use history::History;
 use places::{ANYBODY, Place, Places, ROOT};
 
 /// How long the rest of a request may take, once it has begun, and the taking of a reply.
@@ -66,13 +72,13 @@ fn encoded(reply: Result<Reply, FrameError>) -> Result<Arc<[u8]>, FrameError> {
 
 /// Serves clients from now on; their requests come out of the channel. To be called inside the
 /// runtime.
-pub(crate) fn serve(listener: UnixListener) -> mpsc::Receiver<Request> {
+pub(crate) fn serve(listener: UnixListener, history: History) -> mpsc::Receiver<Request> {
     let (requests, receiver) = mpsc::channel(QUEUE);
-    tokio::spawn(accept(listener, requests));
+    tokio::spawn(accept(listener, requests, history));
     receiver
 }
 
-async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
+async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>, history: History) {
     let places = Places::default();
     let denied = Denied::default();
     loop {
@@ -101,6 +107,7 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>) {
             requests: requests.clone(),
             place,
             denied: denied.clone(),
+            history: history.clone(),
         };
         let task = tokio::spawn(client.serve());
         places.served_by(number, task.abort_handle());
@@ -127,6 +134,7 @@ struct Client {
     requests: mpsc::Sender<Request>,
     place: Place,
     denied: Denied,
+    history: History,
 }
 
 /// The client is gone, or has to go.
@@ -136,6 +144,16 @@ impl Client {
     async fn serve(mut self) {
         while let Ok(call) = self.read().await {
             self.place.asks();
+            if call.method == interface::EVENTS && call.more && !call.oneway {
+                let Err(reply) = self.follow(call).await else {
+                    return;
+                };
+                if self.write(encoded(reply).map_err(Arc::new)).await.is_err() {
+                    return;
+                }
+                self.place.is_answered(Instant::now());
+                continue;
+            }
             let oneway = call.oneway;
             let Some(reply) = self.reply(call).await else {
                 return;
@@ -214,6 +232,10 @@ impl Client {
                     }
                 }
             },
+            interface::EVENTS => match parameters::<EventsAfter>(call) {
+                Err(reply) => reply,
+                Ok(asked) => self.history.reply(asked.after),
+            },
             interface::GET_INFO => Reply::result(&Info::of_this_version()),
             interface::GET_DESCRIPTION => match parameters::<DescriptionOf>(call) {
                 Err(reply) => reply,
@@ -222,6 +244,44 @@ impl Client {
             other => Reply::error(interface::METHOD_NOT_FOUND, &json!({ "method": other })),
         };
         Some(encoded(reply).map_err(Arc::new))
+    }
+
+    /// Tells what changed and what changes, until the client is gone or too slow. An error is a reply,
+    /// and the client stays.
+    async fn follow(&mut self, call: Call) -> Result<(), Result<Reply, FrameError>> {
+        let asked = parameters::<EventsAfter>(call)?;
+        let Some((events, mut news)) = self.history.follow(asked.after) else {
+            return Err(Reply::error(interface::BUSY, &()));
+        };
+        let mut reply = Reply::result(&events).map(Reply::and_more);
+        loop {
+            if self.write(encoded(reply).map_err(Arc::new)).await.is_err() {
+                return Ok(());
+            }
+            // What a follower sends is nothing we wait for; that it hangs up is.
+            let mut chunk = [0; 64];
+            let told = select! {
+                told = news.recv() => told,
+                count = self.stream.read(&mut chunk) => match count {
+                    Ok(0) | Err(_) => return Ok(()),
+                    Ok(_) => {
+                        tracing::info!("client {:?} of user {} talks while it is told events", self.pid, self.uid);
+                        return Ok(());
+                    }
+                },
+            };
+            match told {
+                Ok(event) => reply = history::one(&event).map(Reply::and_more),
+                Err(error) => {
+                    tracing::info!(
+                        "client {:?} of user {} does not follow: {error}",
+                        self.pid,
+                        self.uid
+                    );
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn say_denied(&self) {

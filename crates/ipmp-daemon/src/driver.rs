@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use crate::carrier::Looks;
-use crate::control::{self, Request, Shown};
+use crate::control::{self, History, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::{CONFIG, Options};
 use crate::probes::Probes;
@@ -44,6 +44,7 @@ pub(crate) struct Driver {
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
     looks: Looks,
+    history: History,
     /// Clients that wait for what came of their command.
     waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
     next_id: u64,
@@ -75,6 +76,7 @@ impl Driver {
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
             looks: Looks::new(now),
+            history: History::default(),
             waiting: BTreeMap::new(),
             next_id: 0,
             unsaved: None,
@@ -97,7 +99,7 @@ impl Driver {
 
     /// Runs until a signal ends it.
     pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) {
-        let mut requests = control::serve(listener);
+        let mut requests = control::serve(listener, self.history.clone());
         loop {
             let now = monotonic_now();
             let wake = self.next_deadline().since(now);
@@ -224,6 +226,7 @@ impl Driver {
                 }
             }
             Action::Log(message) => log::say(&message),
+            Action::Record(record) => drop(self.history.add(monotonic_now(), record)),
             Action::Save(saved) => {
                 self.unsaved = Some(saved);
                 self.retry_save();

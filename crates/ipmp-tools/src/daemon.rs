@@ -1,5 +1,9 @@
 //! What tools need of the host they run on.
 
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use ipmp_api::interface::Event;
 use ipmp_core::{Answer, Command, Refusal, Snapshot};
 
 use crate::etc::Etc;
@@ -16,7 +20,25 @@ pub trait Daemon {
     /// The same, also while no daemon runs: then what an earlier one left, over what the kernel
     /// holds.
     fn view(&mut self) -> Result<Snapshot, Failure>;
+
+    /// What changed, as far as it is remembered, oldest first. What is no daemon remembers nothing.
+    fn events(&mut self) -> Result<Vec<Event>, Failure> {
+        Err(Failure::NotRunning)
+    }
+
+    /// The same, and from then on whatever changes, until `each` breaks.
+    fn follow(&mut self, _each: Each<'_>) -> Result<(), Failure> {
+        Err(Failure::NotRunning)
+    }
+
+    /// Waits before it is asked again.
+    fn pause(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
+
+/// What is done with events as they come.
+pub type Each<'a> = &'a mut dyn FnMut(Vec<Event>) -> ControlFlow<()>;
 
 /// Why the daemon did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +52,9 @@ pub enum Failure {
     /// It could not be asked: why not.
     #[error("{0}")]
     Unreachable(String),
+    /// It has as many clients as it is prepared to have.
+    #[error("too many clients")]
+    Busy,
     /// It does not run, and was not to be started.
     #[error("not running")]
     NotRunning,

@@ -3,6 +3,8 @@
 //! The daemon does it all: it moves the data addresses away, takes the test addresses down, and the
 //! other way round. It must be running.
 
+use std::time::Duration;
+
 use ipmp_core::{Command, InterfaceName, Refusal};
 
 use crate::console::{Console, FAILED, OK};
@@ -15,6 +17,10 @@ usage: if_mpadm -d IF    take IF out of service: its addresses move away
        if_mpadm -r IF    put IF back into service
 Example: if_mpadm -d ge1
 ";
+
+/// How often a daemon that has too many clients is asked again, and how long after.
+const RETRIES: usize = 3;
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs `if_mpadm` with `arguments`, its name not among them.
 pub fn run(
@@ -31,7 +37,7 @@ pub fn run(
     let Some((undo, name)) = parse(arguments) else {
         return console.usage(USAGE);
     };
-    match ask(undo, name, environment) {
+    match ask(undo, name, environment, console) {
         Ok(()) => OK,
         Err(reason) => {
             console.complain(format_args!("{TOOL}: fatal: {reason}"));
@@ -56,7 +62,12 @@ fn parse(arguments: &[String]) -> Option<(bool, &str)> {
     }
 }
 
-fn ask(undo: bool, name: &str, environment: &mut Environment<'_>) -> Result<(), String> {
+fn ask(
+    undo: bool,
+    name: &str,
+    environment: &mut Environment<'_>,
+    console: &mut Console<'_>,
+) -> Result<(), String> {
     let verb = if undo { "undo offline" } else { "offline" };
     let cannot = |reason: &str| format!("{name}: cannot {verb}: {reason}");
     let interface: InterfaceName = name
@@ -67,7 +78,19 @@ fn ask(undo: bool, name: &str, environment: &mut Environment<'_>) -> Result<(), 
     } else {
         Command::Offline { interface }
     };
-    let Err(failure) = environment.daemon.execute(command) else {
+    let mut outcome = environment.daemon.execute(command.clone());
+    for _ in 0..RETRIES {
+        if outcome != Err(Failure::Busy) {
+            break;
+        }
+        console.complain("Retrying ...");
+        environment.daemon.pause(RETRY_PAUSE);
+        outcome = environment.daemon.execute(command.clone());
+        if outcome != Err(Failure::Busy) {
+            console.complain("Retry Successful.");
+        }
+    }
+    let Err(failure) = outcome else {
         return Ok(());
     };
     Err(match failure {
@@ -82,6 +105,7 @@ fn ask(undo: bool, name: &str, environment: &mut Environment<'_>) -> Result<(), 
         Failure::Refused(Refusal::MinimumRedundancy) => {
             cannot("no other functioning interfaces are in its group")
         }
+        Failure::Busy => cannot("device busy"),
         Failure::NotRunning => "in.mpathd: cannot establish communication: not running".to_owned(),
         Failure::Unreachable(reason) => {
             format!("in.mpathd: cannot establish communication: {reason}")
@@ -165,6 +189,16 @@ mod tests {
         assert_eq!(
             printed,
             "2> if_mpadm: fatal: in.mpathd: cannot establish communication: not running\nexit 1\n"
+        );
+        let (printed, _) = say("-d ge1", Some(Err(Failure::Busy)));
+        assert_eq!(printed, "2> Retrying ...\n2> Retry Successful.\n");
+        let mut daemon = Recorded::default();
+        daemon.answers.extend(vec![Err(Failure::Busy); 4]);
+        let etc = Etc::below(std::path::Path::new("/nonexistent"));
+        assert_eq!(
+            transcript(&mut daemon, &etc, "-d ge1", run),
+            "2> Retrying ...\n2> Retrying ...\n2> Retrying ...\n\
+             2> if_mpadm: fatal: ge1: cannot offline: device busy\nexit 1\n"
         );
         let (printed, _) = say("-d ge1:1", None);
         assert!(printed.contains("not a physical interface"));

@@ -283,6 +283,7 @@ fn seen(environment: &mut Environment<'_>, console: &mut Console<'_>) -> Option<
     let reason = match environment.daemon.snapshot() {
         Ok(snapshot) => return Some(snapshot),
         Err(Failure::Unreachable(reason)) => format!(": {reason}"),
+        Err(Failure::Busy) => format!(": {}", Failure::Busy),
         Err(Failure::Refused(_) | Failure::PermissionDenied | Failure::NotRunning) => {
             " -- is IPMP in use?".to_owned()
         }

@@ -12,6 +12,7 @@
 //! | [`if_mpadm`] | `if_mpadm` | offline and online |
 //! | [`eeprom`] | `eeprom` | how hardware addresses are given |
 //! | [`boot`] | `ipmp boot`, `ipmp check` | what the files in `/etc` say, through `ifconfig`'s words |
+//! | [`events`] | `ipmp events` | what changed |
 //! | [`status`] | `ipmp status` | a snapshot |
 
 pub mod boot;
@@ -20,6 +21,7 @@ pub mod daemon;
 pub mod document;
 pub mod eeprom;
 pub mod etc;
+pub mod events;
 pub mod if_mpadm;
 pub mod ifconfig;
 pub mod ipmpstat;

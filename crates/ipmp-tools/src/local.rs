@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipmp_api::interface::Event;
 use ipmp_api::{CallError, Client, RunDirectory, saved};
 use ipmp_core::kernel::{Route, Via};
 use ipmp_core::plan::{Operation, Plan};
@@ -11,7 +12,7 @@ use ipmp_linux::rtnl::Rtnl;
 use nix::unistd::geteuid;
 
 use crate::boot::Host;
-use crate::daemon::{Daemon, Failure};
+use crate::daemon::{Daemon, Each, Failure};
 
 /// The protocol number of routes that an administrator configured (`RTPROT_STATIC`).
 const PROTOCOL_STATIC: u8 = 4;
@@ -108,6 +109,17 @@ impl Daemon for Local {
             .map_err(|error| Failure::Unreachable(error.to_string()))?;
         Ok(Engine::view(saved, kernel))
     }
+
+    fn events(&mut self) -> Result<Vec<Event>, Failure> {
+        let events = self.running()?.events(None);
+        self.or_disconnect(events)
+    }
+
+    fn follow(&mut self, each: Each<'_>) -> Result<(), Failure> {
+        // This one is used up by following.
+        let client = Client::connect().map_err(failure)?;
+        client.follow(None, each).map_err(failure)
+    }
 }
 
 impl Host for Local {
@@ -148,6 +160,7 @@ fn failure(error: CallError) -> Failure {
     match error {
         CallError::NotRunning => Failure::NotRunning,
         CallError::PermissionDenied => Failure::PermissionDenied,
+        CallError::Busy => Failure::Busy,
         other => Failure::Unreachable(other.to_string()),
     }
 }

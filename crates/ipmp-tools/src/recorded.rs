@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
+use ipmp_api::interface::Event;
 use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot};
 
-use crate::daemon::{Daemon, Environment, Failure};
+use crate::daemon::{Daemon, Each, Environment, Failure};
 use crate::etc::Etc;
 use crate::terminal::{Size, Terminal, Waited};
 
@@ -19,6 +20,8 @@ pub(crate) struct Recorded {
     pub(crate) snapshot: Snapshot,
     /// What it answers; [`Answer::Done`], and the next unit to `addif`, when nothing is left here.
     pub(crate) answers: VecDeque<Result<Answer, Failure>>,
+    /// What changed.
+    pub(crate) events: Vec<Event>,
     /// Whether it does not run.
     pub(crate) is_down: bool,
     units: u32,
@@ -58,6 +61,29 @@ impl Daemon for Recorded {
 
     fn view(&mut self) -> Result<Snapshot, Failure> {
         Ok(self.snapshot.clone())
+    }
+
+    fn pause(&mut self, _: Duration) {}
+
+    fn events(&mut self) -> Result<Vec<Event>, Failure> {
+        if self.is_down {
+            return Err(Failure::NotRunning);
+        }
+        Ok(self.events.clone())
+    }
+
+    fn follow(&mut self, each: Each<'_>) -> Result<(), Failure> {
+        if self.is_down {
+            return Err(Failure::NotRunning);
+        }
+        for event in self.events.drain(..) {
+            if each(vec![event]).is_break() {
+                return Ok(());
+            }
+        }
+        Err(Failure::Unreachable(
+            "in.mpathd closed the connection".into(),
+        ))
     }
 }
 

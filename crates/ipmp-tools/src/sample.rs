@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use ipmp_api::interface::Event;
+use ipmp_core::message::Severity;
+use ipmp_core::record::{Cause, Direction, Moved, Outage};
 use ipmp_core::snapshot::{
     Group, GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, Target,
     TargetMode,
 };
-use ipmp_core::{Family, Flags, InterfaceAddress, LogicalName, Snapshot};
+use ipmp_core::{
+    Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, Record, Snapshot, Time,
+};
 
 /// A logical: its name, address with length, flags.
 pub(crate) fn logical(name: &str, address: &str, flags: u64) -> Logical {
@@ -145,6 +150,7 @@ pub(crate) fn lab1() -> Snapshot {
             [&["ge0", "ge1"], &[], &[]],
         )],
         local_mac_address: true,
+        outages: vec![],
     }
 }
 
@@ -173,6 +179,77 @@ pub(crate) fn lab1_failed() -> Snapshot {
         [&["ge0"], &[], &["ge1"]],
     )];
     snapshot
+}
+
+/// What a daemon tells of lab 1 when the link of ge1 goes.
+pub(crate) fn events() -> Vec<Event> {
+    let (ge0, ge1): (InterfaceName, InterfaceName) =
+        ("ge0".parse().unwrap(), "ge1".parse().unwrap());
+    let group: Option<GroupName> = "testgrp2".parse().ok();
+    let address = "192.168.0.88".parse().unwrap();
+    let records = [
+        Record::Link {
+            interface: ge1.clone(),
+            group: group.clone(),
+            to: LinkState::Down,
+        },
+        Record::Interface {
+            interface: ge1.clone(),
+            group: group.clone(),
+            from: Some(InterfaceState::Ok),
+            to: Some(InterfaceState::Failed),
+            cause: Cause::LinkDown,
+        },
+        Record::Group {
+            group: "testgrp2".parse().unwrap(),
+            from: Some(GroupState::Ok),
+            to: Some(GroupState::Degraded),
+            interface: Some(ge1.clone()),
+            cause: Some(Cause::LinkDown),
+        },
+        Record::Address {
+            address,
+            group: group.clone(),
+            home: "ge1".parse().unwrap(),
+            from: Some(ge1.clone()),
+            to: Some(ge0.clone()),
+            cause: Cause::InterfaceFailed,
+        },
+        Record::Outage(outage()),
+        Record::Message {
+            severity: Severity::Warning,
+            message: "The link has been unstable".to_owned(),
+        },
+    ];
+    records
+        .into_iter()
+        .zip(7..)
+        .map(|(record, sequence)| Event {
+            sequence,
+            time: format!("2026-11-24T00:31:02.{sequence:06}Z"),
+            monotonic_ms: 86_400_000.5,
+            text: record.to_string(),
+            record,
+        })
+        .collect()
+}
+
+/// What a failover from ge1 took.
+pub(crate) fn outage() -> Outage {
+    Outage {
+        direction: Direction::Failover,
+        interface: "ge1".parse().unwrap(),
+        group: "testgrp2".parse().ok(),
+        cause: Cause::ProbesLost,
+        declared: Time::from_millis(86_400_000),
+        detection: Some(Duration::from_micros(102_345)),
+        moved: Some(Duration::from_micros(3_210)),
+        told: Some(Duration::from_micros(3_300)),
+        addresses: vec![Moved {
+            address: "192.168.0.88".parse().unwrap(),
+            to: "ge0".parse().unwrap(),
+        }],
+    }
 }
 
 /// Lab 2: one active path and a standby.

@@ -15,13 +15,14 @@ use ipmp_tools::console::{Console, FAILED, OK};
 use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
-use ipmp_tools::{Environment, boot, eeprom, if_mpadm, ifconfig, ipmpstat, status};
+use ipmp_tools::{Environment, boot, eeprom, events, if_mpadm, ifconfig, ipmpstat, status};
 use nix::unistd::geteuid;
 
 const USAGE: &str = "\
 usage: ipmp VERB ...
   demo                        watch NICs fail and addresses live on, in namespaces
   status [--json]             groups, interfaces, and where each address is
+  events [--follow] [--json]  what changed, when, and why
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with those files
   ifconfig ...                configure and list interfaces
@@ -59,6 +60,9 @@ fn main() -> ExitCode {
         Some(("demo", rest)) => return demo::main(rest),
         Some(("status", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             status::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
+            events::run(words, &mut environment(local, etc), console)
         }),
         Some(("--help" | "help", _)) => say(USAGE),
         Some(("--version", _)) => say(concat!("ipmp ", env!("CARGO_PKG_VERSION"), "\n")),

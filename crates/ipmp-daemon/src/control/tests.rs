@@ -1,15 +1,21 @@
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as Stream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use ipmp_api::{CallError, Client};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
 use super::*;
 
 /// A server whose loop says Done to everything, except `Online`, which it refuses.
 fn server() -> (tempfile::TempDir, PathBuf) {
+    server_with(History::default())
+}
+
+fn server_with(history: History) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -20,7 +26,7 @@ fn server() -> (tempfile::TempDir, PathBuf) {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut requests = serve(UnixListener::from_std(listener).unwrap());
+            let mut requests = serve(UnixListener::from_std(listener).unwrap(), history);
             while let Some(request) = requests.recv().await {
                 match request {
                     Request::Snapshot(client) => drop(client.send(Shown::of(Snapshot::default()))),
@@ -151,11 +157,7 @@ fn a_crowd_is_turned_away_but_not_root() {
     };
     let mut crowd: Vec<Client> = (0..all).map(|_| connect().unwrap()).collect();
     let busy = connect();
-    assert!(
-        matches!(&busy, Err(CallError::Unexpected(name)) if name == interface::BUSY)
-            || matches!(&busy, Err(CallError::Closed)),
-        "{busy:?}"
-    );
+    assert!(matches!(&busy, Err(CallError::Busy)), "{busy:?}");
     for client in &mut crowd {
         client.ping().unwrap();
     }
@@ -197,4 +199,69 @@ fn a_client_that_never_reads_is_dropped() {
         "{broken}"
     );
     Client::connect_to(&path).unwrap().ping().unwrap();
+}
+
+fn message(text: &str) -> ipmp_core::Record {
+    ipmp_core::Record::Message {
+        severity: ipmp_core::message::Severity::Info,
+        message: text.to_owned(),
+    }
+}
+
+#[test]
+fn events_are_told_once_or_as_they_come() {
+    let history = History::default();
+    let (_directory, path) = server_with(history.clone());
+    let now = ipmp_core::Time::from_millis(1500);
+    history.add(now, message("one"));
+    history.add(now, message("two"));
+    let mut client = Client::connect_to(&path).unwrap();
+    let texts = |events: &[interface::Event]| {
+        let texts = events.iter().map(|event| event.text.clone());
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&client.events(None).unwrap()), ["one", "two"]);
+    let later = client.events(Some(1)).unwrap();
+    assert_eq!(texts(&later), ["two"]);
+    assert_eq!((later[0].sequence, later[0].monotonic_ms), (2, 1500.0));
+
+    let mut told = Vec::new();
+    client
+        .follow(Some(1), |events| {
+            told.extend(texts(&events));
+            if told.len() == 1 {
+                history.add(now, message("three"));
+            }
+            if told.len() == 2 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
+        })
+        .unwrap();
+    assert_eq!(told, ["two", "three"]);
+}
+
+#[test]
+fn a_follower_that_does_not_read_is_hung_up_on_and_holds_up_nobody() {
+    let history = History::default();
+    let (_directory, path) = server_with(history.clone());
+    let mut stalled = Stream::connect(&path).unwrap();
+    stalled
+        .write_all(b"{\"method\":\"org.ipmp.Events\",\"more\":true}\0")
+        .unwrap();
+    // It follows, as its first reply has come.
+    let mut first = [0; 1];
+    stalled.read_exact(&mut first).unwrap();
+    let text = "x".repeat(1000);
+    for _ in 0..20_000 {
+        history.add(ipmp_core::Time::ZERO, message(&text));
+    }
+    Client::connect_to(&path).unwrap().ping().unwrap();
+    // It is hung up on without having read anything, and what was on its way by then is not all.
+    let mut waited = [PollFd::new(stalled.as_fd(), PollFlags::empty())];
+    assert_eq!(poll(&mut waited, PollTimeout::from(60_000_u16)).unwrap(), 1);
+    let mut rest = Vec::new();
+    let _ = stalled.read_to_end(&mut rest);
+    assert!(rest.len() < 20_000 * text.len());
 }

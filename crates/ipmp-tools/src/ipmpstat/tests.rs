@@ -128,6 +128,7 @@ fn host() -> Snapshot {
             group("mgmt", GroupState::Failed, 0, [&[], &[], &["eth7", "eth6"]]),
         ],
         local_mac_address: true,
+        outages: vec![],
     }
 }
 
