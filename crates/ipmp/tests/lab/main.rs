@@ -29,6 +29,7 @@ mod scene;
 mod settings;
 mod tap;
 mod three;
+mod tools;
 mod trace;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ fn tests() -> Vec<Test> {
         routes::TESTS,
         settings::TESTS,
         three::TESTS,
+        tools::TESTS,
         trace::TESTS,
     ]
     .concat()
