@@ -1,10 +1,11 @@
 //! What tools need of the host they run on.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipmp_api::interface::Event;
-use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use ipmp_core::{Answer, Command, Refusal, Snapshot, Time};
+use ipmp_linux::monotonic_now;
 
 use crate::etc::Etc;
 
@@ -31,9 +32,40 @@ pub trait Daemon {
         Err(Failure::NotRunning)
     }
 
+    /// What its clock, and that on the wall, say at this moment.
+    fn clocks(&self) -> Clocks {
+        Clocks {
+            monotonic: monotonic_now(),
+            wall: SystemTime::now(),
+        }
+    }
+
     /// Waits before it is asked again.
     fn pause(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+}
+
+/// The same moment on two clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The daemon's, which never goes backwards.
+    pub monotonic: Time,
+    /// The one on the wall, which may be set.
+    pub wall: SystemTime,
+}
+
+impl Clocks {
+    /// How long ago something was.
+    pub fn since(&self, then: Time) -> Duration {
+        self.monotonic.since(then)
+    }
+
+    /// When something was, in UTC, to the millisecond (RFC 3339), as far as the clock on the wall was
+    /// not set since.
+    pub fn wall_time(&self, then: Time) -> String {
+        let wall = self.wall.checked_sub(self.since(then));
+        humantime::format_rfc3339_millis(wall.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
     }
 }
 

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipmp_core::snapshot::{self, GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
-use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot};
+use ipmp_core::time::milliseconds;
+use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot, record};
 use serde::Serialize;
+
+use crate::daemon::Clocks;
 
 /// Version of the documents, their member `version`.
 pub const VERSION: u32 = 1;
@@ -18,7 +20,11 @@ pub const VERSION: u32 = 1;
 /// A document: its version and the parts that were asked for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Document {
-    version: u32,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Whether in.mpathd runs; what is shown without it is what an earlier one left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<bool>,
     /// The groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<Vec<Group>>,
@@ -31,6 +37,9 @@ pub struct Document {
     /// Whom they probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<Vec<Probing>>,
+    /// The last failovers and failbacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outages: Option<Vec<Outage>>,
 }
 
 impl Document {
@@ -38,10 +47,12 @@ impl Document {
     pub const fn new() -> Self {
         Self {
             version: VERSION,
+            running: None,
             groups: None,
             interfaces: None,
             addresses: None,
             targets: None,
+            outages: None,
         }
     }
 
@@ -160,6 +171,25 @@ pub struct Target {
     pub rtt_deviation_ms: Option<f64>,
 }
 
+/// A failover or failback (`outages`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outage {
+    /// When it was decided, in UTC (RFC 3339).
+    pub time: String,
+    /// What it took.
+    #[serde(flatten)]
+    pub outage: record::Outage,
+}
+
+/// The last failovers and failbacks, oldest first.
+pub fn outages(snapshot: &Snapshot, clocks: Clocks) -> Vec<Outage> {
+    let outages = snapshot.outages.iter().map(|outage| Outage {
+        time: clocks.wall_time(outage.declared),
+        outage: outage.clone(),
+    });
+    outages.collect()
+}
+
 /// Watched interfaces by name.
 pub fn members(snapshot: &Snapshot) -> Vec<&snapshot::Interface> {
     let mut members: Vec<_> = snapshot
@@ -175,11 +205,6 @@ fn sorted(names: &[InterfaceName]) -> Vec<InterfaceName> {
     let mut names = names.to_vec();
     names.sort_by(|one, other| one.instance().cmp(&other.instance()));
     names
-}
-
-/// A time in milliseconds, to the microsecond.
-pub fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 /// The groups, the anonymous one last.

@@ -46,6 +46,36 @@ pub fn run(
     }
 }
 
+const NATIVE_USAGE: &str = "\
+usage: ipmp offline IF    take IF out of service: its addresses move away
+       ipmp online IF     put IF back into service: they come home
+Example: ipmp offline ge1
+";
+
+/// Runs `ipmp offline`, or with `undo` `ipmp online`, with `arguments`, the verb not among them.
+pub fn native(
+    undo: bool,
+    arguments: &[String],
+    environment: &mut Environment<'_>,
+    console: &mut Console<'_>,
+) -> u8 {
+    let name = match arguments {
+        [help] if help == "--help" => {
+            let result = console.out.write_all(NATIVE_USAGE.as_bytes()).map(|()| OK);
+            return console.finish("ipmp", result);
+        }
+        [name] if !name.starts_with('-') => name,
+        _ => return console.usage(NATIVE_USAGE),
+    };
+    match ask(undo, name, environment, console) {
+        Ok(()) => OK,
+        Err(reason) => {
+            console.complain(format_args!("ipmp: {reason}"));
+            FAILED
+        }
+    }
+}
+
 /// `-d IF`, `-dIF` and the same with `-r`, once.
 fn parse(arguments: &[String]) -> Option<(bool, &str)> {
     let (option, name) = match arguments {

@@ -13,6 +13,7 @@
 //! | [`eeprom`] | `eeprom` | how hardware addresses are given |
 //! | [`boot`] | `ipmp boot`, `ipmp check` | what the files in `/etc` say, through `ifconfig`'s words |
 //! | [`events`] | `ipmp events` | what changed |
+//! | [`explain`] | `ipmp explain` | a snapshot |
 //! | [`status`] | `ipmp status` | a snapshot |
 
 pub mod boot;
@@ -22,6 +23,7 @@ pub mod document;
 pub mod eeprom;
 pub mod etc;
 pub mod events;
+pub mod explain;
 pub mod if_mpadm;
 pub mod ifconfig;
 pub mod ipmpstat;

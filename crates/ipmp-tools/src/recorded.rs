@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipmp_api::interface::Event;
-use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot};
+use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot, Time};
 
-use crate::daemon::{Daemon, Each, Environment, Failure};
+use crate::daemon::{Clocks, Daemon, Each, Environment, Failure};
 use crate::etc::Etc;
 use crate::terminal::{Size, Terminal, Waited};
 
@@ -61,6 +61,14 @@ impl Daemon for Recorded {
 
     fn view(&mut self) -> Result<Snapshot, Failure> {
         Ok(self.snapshot.clone())
+    }
+
+    fn clocks(&self) -> Clocks {
+        // A minute and a half after what the samples tell of.
+        Clocks {
+            monotonic: Time::from_millis(86_490_000),
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_481_462),
+        }
     }
 
     fn pause(&mut self, _: Duration) {}
@@ -152,6 +160,10 @@ impl Staged {
 }
 
 impl Terminal for Staged {
+    fn has_colours(&self) -> bool {
+        false
+    }
+
     fn size(&self) -> Option<Size> {
         let rows = self.rows.front().copied()?;
         Some(Size { columns: 80, rows })

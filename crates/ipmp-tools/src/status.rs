@@ -1,32 +1,47 @@
-//! `ipmp status`: groups, their interfaces, and where each address is and belongs, on one screen.
+//! `ipmp status`: groups, their interfaces, where each address is and why, and what the last failover
+//! took, on one screen.
 
 use std::fmt::Write;
 use std::io;
 
-use ipmp_core::snapshot::{Interface, Logical, ProbeState};
+use ipmp_core::record::{Direction, Outage};
+use ipmp_core::snapshot::{GroupState, Interface, InterfaceState, Logical, ProbeState};
 use ipmp_core::{Flags, GroupName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Environment, Failure};
+use crate::daemon::{Clocks, Environment, Failure};
+use crate::document::{self, Document};
+use crate::events::complain;
 use crate::ifconfig::display_name;
+use crate::terminal::{Paint, Terminal};
 
 const TOOL: &str = "ipmp";
 
 const USAGE: &str = "\
 usage: ipmp status [--json]
-  Shows groups, their interfaces, and where each address is and belongs.
-  --json    everything, for programs
+  Shows groups, their interfaces, where each address is and why, and what the
+  last failover took: from the last sign of life to its being declared, from then
+  until the addresses were in place, and until the neighbours had been told.
+  --json    one JSON document with all there is to tell (docs/json.md)
+Examples:
+  ipmp status
+  ipmp status --json | jq '.outages[-1].move_ms'
+See also: ipmp explain ge0
 ";
+
+/// Addresses of an interface that are shown at most; fewer where that would not fit.
+const ADDRESSES: usize = 1000;
 
 /// Runs `ipmp status` with `arguments`, the verb not among them.
 pub fn run(
     arguments: &[String],
+    terminal: &dyn Terminal,
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> u8 {
     let result = match arguments {
-        [] => show(false, environment, console),
-        [json] if json == "--json" => show(true, environment, console),
+        [] => show(false, terminal, environment, console),
+        [json] if json == "--json" => show(true, terminal, environment, console),
         [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
         _ => Ok(console.usage(USAGE)),
     };
@@ -35,6 +50,7 @@ pub fn run(
 
 fn show(
     json: bool,
+    terminal: &dyn Terminal,
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> io::Result<u8> {
@@ -45,24 +61,50 @@ fn show(
     let snapshot = match seen {
         Ok(snapshot) => snapshot,
         Err(failure) => {
-            console.complain(format_args!("{TOOL}: in.mpathd: {failure}"));
+            complain(&failure, console);
             return Ok(FAILED);
         }
     };
+    let clocks = environment.daemon.clocks();
     if json {
-        let text = serde_json::to_string_pretty(&snapshot)?;
-        console.say(text)?;
+        console.say(document(&snapshot, running, clocks).text(false)?)?;
         return Ok(OK);
     }
+    let paint = Paint(terminal.has_colours());
+    let mut text = String::new();
     if !running {
-        console.say("in.mpathd is not running: nothing is watched")?;
+        text.push_str("in.mpathd is not running: nothing is watched\n");
     }
-    console.out.write_all(screen(&snapshot).as_bytes())?;
+    let room = terminal
+        .size()
+        .map_or(usize::MAX, |size| size.rows.saturating_sub(1));
+    // As many addresses as there is room for, an equal number of each interface.
+    let fitting = [ADDRESSES, 16, 8, 6, 4, 3, 2, 1, 0]
+        .map(|most| screen(&snapshot, clocks, paint, most))
+        .into_iter()
+        .find(|screen| text.lines().count() + screen.lines().count() <= room);
+    match fitting {
+        Some(fitting) => text.push_str(&fitting),
+        None => text.push_str(&screen(&snapshot, clocks, paint, 0)),
+    }
+    console.out.write_all(text.as_bytes())?;
     Ok(OK)
 }
 
-/// The screen.
-fn screen(snapshot: &Snapshot) -> String {
+fn document(snapshot: &Snapshot, running: bool, clocks: Clocks) -> Document {
+    Document {
+        running: Some(running),
+        groups: Some(document::groups(snapshot)),
+        interfaces: Some(document::interfaces(snapshot)),
+        addresses: Some(document::addresses(snapshot)),
+        targets: Some(document::targets(snapshot)),
+        outages: Some(document::outages(snapshot, clocks)),
+        ..Document::new()
+    }
+}
+
+/// The screen, with at most so many addresses of each interface.
+fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> String {
     let mut text = String::new();
     for group in &snapshot.groups {
         let title = match &group.name {
@@ -73,43 +115,98 @@ fn screen(snapshot: &Snapshot) -> String {
             Some(time) => format!("failures detected within {:.2}s", time.as_secs_f64()),
             None => "failures detected by link only".to_owned(),
         };
+        let state = match group.state {
+            GroupState::Ok => paint.good(group.state),
+            GroupState::Degraded => paint.warning(group.state),
+            GroupState::Failed => paint.bad(group.state),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{title}: {}, {detection}", group.state);
-        members(&mut text, snapshot, group.name.as_ref(), true);
+        let _ = writeln!(text, "{title}: {state}, {detection}");
+        members(&mut text, snapshot, group.name.as_ref(), true, paint, most);
     }
     let has_others = snapshot
         .interfaces
         .iter()
-        .any(|interface| !interface.tracked);
+        .any(|interface| !interface.tracked && !interface.loopback);
     if has_others {
         let _ = writeln!(text, "not watched:");
-        members(&mut text, snapshot, None, false);
+        members(&mut text, snapshot, None, false, paint, most);
+    }
+    if snapshot.groups.is_empty() {
+        text.push_str("no group; a first one: ifconfig IF plumb ADDRESS group NAME up\n");
+    }
+    for direction in [Direction::Failover, Direction::Failback] {
+        let mut outages = snapshot.outages.iter().rev();
+        if let Some(last) = outages.find(|outage| outage.direction == direction) {
+            last_outage(&mut text, last, clocks);
+        }
     }
     text
 }
 
-fn members(text: &mut String, snapshot: &Snapshot, group: Option<&GroupName>, tracked: bool) {
+fn last_outage(text: &mut String, outage: &Outage, clocks: Clocks) {
+    let ago = ago(clocks.since(outage.declared).as_secs());
+    // The list of what it took on a line of its own, so that it fits.
+    let told = outage.to_string();
+    let (what, took) = told.split_once(", ").unwrap_or((&told, ""));
+    let _ = writeln!(text, "last {what}, {ago}\n  {took}");
+}
+
+/// A time as people say it.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+fn members(
+    text: &mut String,
+    snapshot: &Snapshot,
+    group: Option<&GroupName>,
+    tracked: bool,
+    paint: Paint,
+    most: usize,
+) {
     let members = snapshot
         .interfaces
         .iter()
-        .filter(|i| i.tracked == tracked && i.group.as_ref() == group);
+        .filter(|i| i.tracked == tracked && i.group.as_ref() == group && !i.loopback);
     for interface in members {
         let name = interface.name.as_str();
-        let _ = writeln!(text, "  {name:<10} {}", condition(interface));
-        for logical in interface.logicals.iter().filter(|l| !l.placeholder) {
+        let _ = writeln!(text, "  {name:<10} {}", condition(interface, paint));
+        let logicals: Vec<&Logical> = interface
+            .logicals
+            .iter()
+            .filter(|logical| !logical.placeholder && !logical.address.ip.is_unspecified())
+            .collect();
+        for logical in logicals.iter().take(most) {
             let name = display_name(&logical.name);
             let address = logical.address.to_string();
-            let _ = writeln!(text, "    {name:<12} {address:<24} {}", role(logical));
+            let role = role(logical, snapshot);
+            let _ = writeln!(text, "    {name:<12} {address:<24} {role}");
+        }
+        if let Some(more @ 1..) = logicals.len().checked_sub(most) {
+            let also = if most == 0 { "" } else { "and " };
+            let more_word = if most == 0 { "" } else { " more" };
+            let plural = if more == 1 { "" } else { "es" };
+            let _ = writeln!(text, "    {also}{more}{more_word} address{plural}");
         }
     }
 }
 
-fn condition(interface: &Interface) -> String {
+fn condition(interface: &Interface, paint: Paint) -> String {
     if interface.index.is_none() {
-        return "absent".to_owned();
+        return paint.bad("absent");
     }
     let mut words = vec![
-        interface.state.to_string(),
+        match interface.state {
+            InterfaceState::Ok => paint.good(interface.state),
+            InterfaceState::Failed => paint.bad(interface.state),
+            InterfaceState::Offline | InterfaceState::Unknown => paint.warning(interface.state),
+        },
         format!("link {}", interface.link),
     ];
     if interface.tracked {
@@ -133,19 +230,20 @@ fn condition(interface: &Interface) -> String {
     words.join(", ")
 }
 
-fn role(logical: &Logical) -> String {
+/// What an address is for, and why it is here.
+fn role(logical: &Logical, snapshot: &Snapshot) -> String {
     let mut text = if logical.is_data() {
         "data"
     } else if logical.flags.contains(Flags::NOFAILOVER) {
         "test"
-    } else if logical.address.is_link_local6() {
-        "link-local"
     } else {
-        "no address"
+        "link-local"
     }
     .to_owned();
     if logical.home.interface != logical.name.interface {
-        let _ = write!(text, ", belongs to {}", display_name(&logical.home));
+        let home = &logical.home.interface;
+        let why = why_away(snapshot.interfaces.iter().find(|i| i.name == *home));
+        let _ = write!(text, ", here as {home} {why}");
     }
     if !logical.flags.contains(Flags::UP) {
         text.push_str(", down");
@@ -153,40 +251,20 @@ fn role(logical: &Logical) -> String {
     text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::etc::Etc;
-    use crate::recorded::{Recorded, transcript};
-    use crate::sample::lab1_failed;
-
-    #[test]
-    fn lab1_after_ge1_failed() {
-        let expected = "\
-group testgrp2: degraded, failures detected within 10.00s
-  ge0        ok, link up, probes ok
-    ge0          192.168.0.86/24          data
-    ge0:1        192.168.0.87/24          test
-    ge0:2        192.168.0.88/24          data, belongs to ge1
-  ge1        failed, link up, probes failed
-    ge1:1        192.168.0.89/24          test
-not watched:
-  lo         ok, link up
-    lo0          127.0.0.1/8              data
-";
-        assert_eq!(screen(&lab1_failed()), expected);
-    }
-
-    #[test]
-    fn with_and_without_a_daemon() {
-        let etc = Etc::below(std::path::Path::new("/nonexistent"));
-        let mut daemon = Recorded::showing(lab1_failed());
-        let json = transcript(&mut daemon, &etc, "--json", run);
-        let read: Snapshot = serde_json::from_str(&json).unwrap();
-        assert_eq!(read, lab1_failed());
-        daemon.is_down = true;
-        let printed = transcript(&mut daemon, &etc, "", run);
-        assert!(printed.starts_with("in.mpathd is not running"));
-        assert!(transcript(&mut daemon, &etc, "x", run).ends_with("exit 1\n"));
+/// Why an address is not where it belongs: how that interface is.
+pub(crate) fn why_away(home: Option<&Interface>) -> &'static str {
+    match home {
+        None => "is gone",
+        Some(home) if home.index.is_none() => "is absent",
+        Some(home) => match home.state {
+            InterfaceState::Failed => "failed",
+            InterfaceState::Offline => "is offline",
+            InterfaceState::Ok | InterfaceState::Unknown if home.standby => "is a standby",
+            // FAILBACK=no, or it is on its way.
+            InterfaceState::Ok | InterfaceState::Unknown => "failed before",
+        },
     }
 }
+
+#[cfg(test)]
+mod tests;

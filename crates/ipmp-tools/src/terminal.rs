@@ -1,9 +1,9 @@
 //! The terminal a tool may be printing on: how large it is, and waiting at it.
 
-use std::env;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+use std::{env, fmt};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -40,8 +40,40 @@ pub trait Terminal {
     /// Its size at this moment; `None` if standard output is no terminal.
     fn size(&self) -> Option<Size>;
 
+    /// Whether colours are welcome: it is a terminal that has them, and `NO_COLOR` is not set.
+    fn has_colours(&self) -> bool;
+
     /// Waits for so long, or until it is told to end.
     fn wait(&mut self, time: Duration) -> io::Result<Waited>;
+}
+
+/// Colours, where they are welcome. Words say the same without them.
+#[derive(Clone, Copy, Debug)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    /// As it should be.
+    pub fn good(self, word: impl fmt::Display) -> String {
+        self.with("32", word)
+    }
+
+    /// Deserves a look.
+    pub fn warning(self, word: impl fmt::Display) -> String {
+        self.with("33", word)
+    }
+
+    /// Broken.
+    pub fn bad(self, word: impl fmt::Display) -> String {
+        self.with("1;31", word)
+    }
+
+    fn with(self, colour: &str, word: impl fmt::Display) -> String {
+        if self.0 {
+            format!("\x1b[{colour}m{word}\x1b[m")
+        } else {
+            word.to_string()
+        }
+    }
 }
 
 /// The terminal of the process, if standard output is one.
@@ -85,6 +117,13 @@ impl Terminal for Tty {
                 ..USUAL
             },
         })
+    }
+
+    fn has_colours(&self) -> bool {
+        // https://no-color.org: set, to whatever but nothing.
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
+        io::stdout().is_terminal() && !is_dumb && !is_set("NO_COLOR")
     }
 
     fn wait(&mut self, time: Duration) -> io::Result<Waited> {

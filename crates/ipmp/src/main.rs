@@ -15,13 +15,17 @@ use ipmp_tools::console::{Console, FAILED, OK};
 use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
-use ipmp_tools::{Environment, boot, eeprom, events, if_mpadm, ifconfig, ipmpstat, status};
+use ipmp_tools::{
+    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, status,
+};
 use nix::unistd::geteuid;
 
 const USAGE: &str = "\
 usage: ipmp VERB ...
   demo                        watch NICs fail and addresses live on, in namespaces
   status [--json]             groups, interfaces, and where each address is
+  explain IF|ADDRESS          why it is as it is, and what would change it
+  offline IF, online IF       take an interface out of service, put it back
   events [--follow] [--json]  what changed, when, and why
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with those files
@@ -59,11 +63,21 @@ fn main() -> ExitCode {
         }),
         Some(("demo", rest)) => return demo::main(rest),
         Some(("status", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
-            status::run(words, &mut environment(local, etc), console)
+            let environment = &mut environment(local, etc);
+            status::run(words, &Tty::default(), environment, console)
         }),
         Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             events::run(words, &mut environment(local, etc), console)
         }),
+        Some(("explain", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
+            explain::run(words, &mut environment(local, etc), console)
+        }),
+        Some((verb @ ("offline" | "online"), rest)) => {
+            ask(rest, Start::Never, |words, local, etc, console| {
+                let environment = &mut environment(local, etc);
+                if_mpadm::native(verb == "online", words, environment, console)
+            })
+        }
         Some(("--help" | "help", _)) => say(USAGE),
         Some(("--version", _)) => say(concat!("ipmp ", env!("CARGO_PKG_VERSION"), "\n")),
         Some((tool, rest)) if let Some(code) = run(tool, rest) => return code,

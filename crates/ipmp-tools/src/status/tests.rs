@@ -1,0 +1,82 @@
+use std::path::Path;
+
+use insta::assert_snapshot;
+
+use super::*;
+use crate::etc::Etc;
+use crate::recorded::{Recorded, Staged, transcript};
+use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, outage};
+
+fn status(daemon: &mut Recorded, line: &str, terminal: &Staged) -> String {
+    let etc = Etc::below(Path::new("/nonexistent"));
+    transcript(daemon, &etc, line, |words, environment, console| {
+        run(words, terminal, environment, console)
+    })
+}
+
+/// Lab 1 after a failover.
+fn failed() -> Snapshot {
+    Snapshot {
+        outages: vec![outage()],
+        ..lab1_failed()
+    }
+}
+
+#[test]
+fn screens() {
+    for (name, snapshot) in [
+        ("lab1", lab1()),
+        ("lab1_after_ge1_failed", failed()),
+        ("lab2", lab2()),
+        ("lab2_after_ge0_failed", lab2_failed()),
+        ("nothing", Snapshot::default()),
+    ] {
+        let mut daemon = Recorded::showing(snapshot);
+        let text = status(&mut daemon, "", &Staged::pipe());
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn json() {
+    let mut daemon = Recorded::showing(failed());
+    assert_snapshot!(status(&mut daemon, "--json", &Staged::pipe()));
+}
+
+#[test]
+fn usage() {
+    let mut daemon = Recorded::default();
+    assert_snapshot!(status(&mut daemon, "--help", &Staged::pipe()));
+    assert!(status(&mut daemon, "x", &Staged::pipe()).ends_with("exit 1\n"));
+}
+
+#[test]
+fn without_a_daemon() {
+    let mut daemon = Recorded::showing(lab1());
+    daemon.is_down = true;
+    let printed = status(&mut daemon, "", &Staged::pipe());
+    assert!(printed.starts_with("in.mpathd is not running: nothing is watched\ngroup"));
+    let printed = status(&mut daemon, "--json", &Staged::pipe());
+    assert!(printed.contains("\"running\": false"));
+}
+
+#[test]
+fn it_fits_into_a_terminal_however_many_addresses_there_are() {
+    let mut snapshot = failed();
+    for number in 2..120 {
+        let name = format!("ge0:{number}");
+        let address = format!("192.168.1.{number}/24");
+        if let Some(ge0) = snapshot.interfaces.get_mut(1) {
+            ge0.logicals.push(logical(&name, &address, 0x100_0843));
+        }
+    }
+    let terminal = Staged {
+        rows: [24].into(),
+        waits: 0,
+    };
+    let mut daemon = Recorded::showing(snapshot);
+    let text = status(&mut daemon, "", &terminal);
+    assert!(text.lines().count() < 24, "{text}");
+    assert!(text.contains("more address"), "{text}");
+}
