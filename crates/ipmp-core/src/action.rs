@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asked::Saved;
 use crate::command::{Answer, Refusal};
-use crate::detect::Probe;
+use crate::detect::{Probe, Probed};
 use crate::message::Message;
 use crate::plan::Plan;
 use crate::record::Record;
@@ -21,6 +21,10 @@ pub enum Action {
     Apply(Plan),
     /// Send a probe.
     Probe(Probe),
+    /// A probe was answered or lost: for whoever watches.
+    Probed(Probed),
+    /// Read the neighbour tables of these links and hand them in as [`crate::Event::Neighbours`].
+    ReadNeighbours(Vec<u32>),
     /// Tell the neighbours where addresses are.
     Announce(Announcement),
     /// Write a message to the journal.

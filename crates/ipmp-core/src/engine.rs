@@ -169,6 +169,14 @@ impl Engine {
                     return actions;
                 }
             }
+            Event::Neighbours(neighbours) => {
+                self.detection.neighbours(&neighbours);
+                return actions;
+            }
+            Event::TellProbes(tells) => {
+                self.detection.tell_probes(tells);
+                return actions;
+            }
             Event::Tick => {
                 let findings = self.detection.tick(now);
                 let spoke = report(findings, &mut actions) || self.has_health_changed();
@@ -569,6 +577,8 @@ fn report(findings: Vec<Finding>, actions: &mut Vec<Action>) -> bool {
     for finding in findings {
         match finding {
             Finding::Send(probe) => actions.push(Action::Probe(probe)),
+            Finding::Probed(probed) => actions.push(Action::Probed(probed)),
+            Finding::ReadNeighbours(links) => actions.push(Action::ReadNeighbours(links)),
             Finding::Say(message) => {
                 spoke = true;
                 actions.push(Action::Log(message));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
-use crate::detect::Reply;
+use crate::detect::{Neighbour, Reply};
 use crate::kernel::Change;
 use crate::plan::OperationError;
 use crate::settings::Settings;
@@ -16,6 +16,8 @@ pub enum Event {
     Kernel(Change),
     /// A probe was answered.
     Reply(Reply),
+    /// The neighbour table of some links was read: everybody there with a hardware address.
+    Neighbours(Vec<Neighbour>),
     /// The administrator asks for a change; `id` comes back in [`crate::Action::Answer`].
     Command {
         /// Which request.
@@ -26,6 +28,8 @@ pub enum Event {
     /// The plan of the last [`crate::Action::Apply`] was carried out: one result for each of its
     /// operations, in order.
     Applied(Vec<Result<(), OperationError>>),
+    /// Whether somebody watches probes: if so, what becomes of each is told.
+    TellProbes(bool),
     /// The settings were read (again).
     Settings(Settings),
     /// A deadline was reached, or nothing in particular happened.

@@ -47,6 +47,6 @@ pub use mac::MacAddress;
 pub use message::Message;
 pub use name::{GroupName, InterfaceName, LogicalName};
 pub use record::Record;
-pub use settings::Settings;
+pub use settings::{Confirm, GroupSettings, ProbeMethod, Settings};
 pub use snapshot::Snapshot;
 pub use time::Time;

@@ -88,6 +88,18 @@ interface_messages! {
         /// How many a minute are allowed.
         allowed: u32,
     }
+    /// An interface fails again and again.
+    FlapDamped {
+        /// Which.
+        interface: InterfaceName,
+        /// How long it is held back.
+        hold: Duration,
+    }
+    /// Targets answer on the link layer, but no echo requests.
+    TargetsSilent {
+        /// Where.
+        interface: InterfaceName,
+    }
     /// The failure detection time had to grow.
     DetectionTimeRaised {
         /// What was asked for.
@@ -206,6 +218,8 @@ impl Message {
             Self::SubnetAcrossGroups { .. }
             | Self::OnlyStandbys { .. }
             | Self::FlapHold { .. }
+            | Self::FlapDamped { .. }
+            | Self::TargetsSilent { .. }
             | Self::FamilyMissing { .. }
             | Self::DetectionTimeRaised { .. } => Severity::Warning,
             _ => Severity::Error,
@@ -253,6 +267,16 @@ impl fmt::Display for Message {
                 f,
                 "The link on {interface} came up more than {allowed} times within a minute; \
                  failback is held until it is stable"
+            ),
+            Self::FlapDamped { interface, hold } => write!(
+                f,
+                "NIC {interface} fails again and again; failback is held for {} s",
+                hold.as_secs().max(1)
+            ),
+            Self::TargetsSilent { interface } => write!(
+                f,
+                "The probe targets of {interface} answer ARP or neighbour solicitations, but no echo \
+                 requests; the interface is not blamed"
             ),
             Self::DetectionTimeRaised {
                 requested,

@@ -167,8 +167,13 @@ pub enum ProbeState {
 pub enum TargetMode {
     /// They are routers out of the routing table.
     Routes,
-    /// They are hosts that answered a multicast.
+    /// They are hosts that answered a multicast, or that the neighbour table names.
     Multicast,
+    /// The administrator has named them.
+    Configured,
+    /// There is no test address: they are asked by ARP and neighbour solicitations, however they were
+    /// found.
+    Arp,
     /// There is no probing.
     Disabled,
 }
@@ -195,6 +200,10 @@ pub struct Probing {
     pub unknown: u64,
     /// Sends that were skipped because the daemon was late.
     pub missed: u64,
+    /// Probes whose fate is not known because the daemon was late; they count for nothing.
+    pub void: u64,
+    /// How often a late probe led to a burst of probes.
+    pub confirmations: u64,
 }
 
 /// A probe target.

@@ -8,9 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use ipmp_core::Settings;
+use ipmp_core::{GroupSettings, Settings};
 
 use crate::options::Options;
+
+/// Least failure detection time that this file can ask for, as in the original.
+const MIN_FAILURE_DETECTION_TIME: Duration = Duration::from_millis(100);
 
 /// Something to complain about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +39,8 @@ enum What {
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
-        let default = Settings::default().failure_detection_time.as_millis();
-        let least = Settings::MIN_FAILURE_DETECTION_TIME.as_millis();
+        let default = GroupSettings::default().failure_detection_time.as_millis();
+        let least = MIN_FAILURE_DETECTION_TIME.as_millis();
         match &self.what {
             What::NotAnAssignment(text) => write!(f, "'{text}' is not NAME=value; ignored"),
             What::UnknownName(name) => write!(f, "unknown variable '{name}'; ignored"),
@@ -120,11 +123,11 @@ pub(crate) fn parse(text: &str, options: &Options) -> (Settings, Vec<Complaint>)
         }
         seen.push(known);
         if known == DETECTION_TIME {
-            let defaults = Settings::default();
-            settings.failure_detection_time = match time(value) {
-                Some(time) if time < Settings::MIN_FAILURE_DETECTION_TIME => {
+            let defaults = GroupSettings::default();
+            settings.common.failure_detection_time = match time(value) {
+                Some(time) if time < MIN_FAILURE_DETECTION_TIME => {
                     complain(What::TooShort(value.to_owned()), true);
-                    Settings::MIN_FAILURE_DETECTION_TIME
+                    MIN_FAILURE_DETECTION_TIME
                 }
                 Some(time) => time,
                 None => {
@@ -135,7 +138,7 @@ pub(crate) fn parse(text: &str, options: &Options) -> (Settings, Vec<Complaint>)
             continue;
         }
         let setting = if known == FAILBACK {
-            &mut settings.failback
+            &mut settings.common.failback
         } else {
             &mut settings.track_only_groups
         };

@@ -16,7 +16,7 @@ use etherparse::{
     IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, Ipv4HeaderSlice, icmpv4,
     icmpv6,
 };
-use ipmp_core::detect::{Probe, Reply};
+use ipmp_core::detect::{Echo, EchoReply};
 use ipmp_core::{InterfaceName, Time};
 use nix::libc;
 use nix::net::if_::if_nametoindex;
@@ -89,7 +89,7 @@ impl ProbeSocket {
 
     /// Sends a probe, to a target or to all hosts of the link. An error says that it has not left:
     /// the link is down, or its queue is full.
-    pub fn send(&self, probe: &Probe) -> io::Result<()> {
+    pub fn send(&self, probe: &Echo) -> io::Result<()> {
         let echo = IcmpEchoHeader {
             id: probe.identifier,
             seq: probe.sequence,
@@ -114,7 +114,7 @@ impl ProbeSocket {
     }
 
     /// The next echo reply with our identifier; `None` when there is none now.
-    pub fn receive(&self) -> Option<Reply> {
+    pub fn receive(&self) -> Option<EchoReply> {
         let mut errors = 0;
         loop {
             match self.receive_one() {
@@ -133,7 +133,7 @@ impl ProbeSocket {
     }
 
     /// One datagram; `None` if it is not an answer to us.
-    fn receive_one(&self) -> io::Result<Option<Reply>> {
+    fn receive_one(&self) -> io::Result<Option<EchoReply>> {
         let mut buffer = [0; LARGEST];
         let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::timespec);
         let mut slices = [IoSliceMut::new(&mut buffer)];
@@ -218,8 +218,8 @@ impl Answer {
         })
     }
 
-    fn into_reply(self, index: u32, source: IpAddr, destination: IpAddr, received: Time) -> Reply {
-        Reply {
+    fn into_reply(self, index: u32, source: IpAddr, destination: IpAddr, received: Time) -> EchoReply {
+        EchoReply {
             index,
             source,
             destination,

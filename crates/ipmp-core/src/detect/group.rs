@@ -3,19 +3,26 @@
 use std::time::Duration;
 
 use super::history::HISTORY;
-use super::prober::Pace;
-use crate::{Settings, Time};
+use super::prober::{Burst, Pace};
+use crate::{GroupSettings, Time};
 
 /// Lost probes and spare ones that fit into the failure detection time.
 const PROBES_PER_DETECTION: u32 = 5 + 2;
+/// Least failure detection time of the original.
+const ORIGINAL_MINIMUM: Duration = Duration::from_millis(100);
 /// How long after it was raised the detection time stays.
 const SETTLING: Duration = Duration::from_mins(1);
 
-/// The interval between two probes for a failure detection time: whole milliseconds.
+/// The interval between two probes for a failure detection time: whole milliseconds, as ever; below
+/// the original's least time, where that would be a difference, whole microseconds.
 fn interval(detection_time: Duration) -> Duration {
-    let detection_time = detection_time.max(Settings::MIN_FAILURE_DETECTION_TIME);
-    let ms = detection_time.as_millis() / u128::from(PROBES_PER_DETECTION);
-    Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
+    let detection_time = detection_time.max(GroupSettings::MIN_FAILURE_DETECTION_TIME);
+    let interval = detection_time / PROBES_PER_DETECTION;
+    if detection_time < ORIGINAL_MINIMUM {
+        Duration::from_micros(u64::try_from(interval.as_micros()).unwrap_or(u64::MAX))
+    } else {
+        Duration::from_millis(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// How it was found that a group has failed.
@@ -32,38 +39,50 @@ pub(super) enum Blackout {
 pub(super) struct Group {
     /// Whether no member works, and how that was found.
     pub(super) failed: Option<Blackout>,
-    configured: Duration,
+    settings: GroupSettings,
     /// The interval in force and since when, while it is longer than configured.
     raised: Option<(Duration, Time)>,
 }
 
 impl Group {
-    pub(super) const fn new(configured: Duration) -> Self {
+    pub(super) const fn new(settings: GroupSettings) -> Self {
         Self {
             failed: None,
-            configured,
+            settings,
             raised: None,
         }
     }
 
     pub(super) fn pace(&self) -> Pace {
-        let configured = interval(self.configured);
+        let configured = interval(self.settings.failure_detection_time);
+        let detection_time = self.detection_time();
         Pace {
             interval: self.raised.map_or(configured, |(interval, _)| interval),
             configured,
+            detection_time,
+            confirm: self.settings.confirm.map(|confirm| Burst {
+                silence: self.settings.silence(detection_time),
+                probes: confirm.probes,
+            }),
         }
+    }
+
+    pub(super) const fn settings(&self) -> &GroupSettings {
+        &self.settings
     }
 
     /// The failure detection time in force.
     pub(super) fn detection_time(&self) -> Duration {
-        self.raised.map_or(self.configured, |(interval, _)| {
-            interval.saturating_mul(PROBES_PER_DETECTION)
-        })
+        self.raised
+            .map_or(self.settings.failure_detection_time, |(interval, _)| {
+                interval.saturating_mul(PROBES_PER_DETECTION)
+            })
     }
 
-    /// Takes another configured detection time. Keeps a raised one as long as that is longer.
-    pub(super) fn configure(&mut self, configured: Duration) {
-        self.configured = configured;
+    /// Takes other settings. Keeps a raised detection time as long as that is longer.
+    pub(super) fn configure(&mut self, settings: GroupSettings) {
+        let configured = settings.failure_detection_time;
+        self.settings = settings;
         self.raised = self
             .raised
             .filter(|&(raised, _)| raised > interval(configured));
@@ -93,7 +112,7 @@ impl Group {
         self.raised = self
             .raised
             .map(|(_, since)| (interval(halved), since))
-            .filter(|_| halved > self.configured);
+            .filter(|_| halved > self.settings.failure_detection_time);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::payload::Kind;
 use crate::Time;
 
 /// How many failure probes are remembered: enough for the ten answers of a repair from each of five
@@ -34,6 +35,10 @@ pub(super) struct Sample {
     pub(super) sequence: u16,
     /// What the reply must bring back, so that nobody can answer a probe he has not seen.
     pub(super) cookie: u64,
+    /// What it is for.
+    pub(super) kind: Kind,
+    /// Whether it is an ARP request or neighbour solicitation.
+    pub(super) solicitation: bool,
     pub(super) target: IpAddr,
     pub(super) sent: Time,
     pub(super) outcome: Outcome,
@@ -82,14 +87,33 @@ impl History {
             .find(|sample| sample.sequence == sequence && sample.cookie == cookie)
     }
 
-    /// The probes that are not decided, newest first. Only the newest can be: probes are decided in
-    /// the order in which they were sent, or nearly so.
+    /// All probes, newest first.
+    pub(super) fn newest_first(&mut self) -> impl Iterator<Item = &mut Sample> {
+        self.samples.iter_mut().rev()
+    }
+
+    /// The probes that are not decided, newest first.
     pub(super) fn undecided(&mut self) -> impl Iterator<Item = &mut Sample> {
-        self.samples
-            .iter_mut()
-            .rev()
-            .take(3)
+        self.newest_first()
             .filter(|sample| sample.outcome == Outcome::Undecided)
+    }
+
+    /// Probes of a burst that were not answered say nothing any more: the burst is over.
+    pub(super) fn void_bursts(&mut self) {
+        for sample in &mut self.samples {
+            if sample.kind == Kind::Burst && sample.outcome != Outcome::Answered {
+                sample.outcome = Outcome::Void;
+            }
+        }
+    }
+
+    /// Losses say nothing any more, whosever fault they were.
+    pub(super) fn void_all(&mut self) {
+        for sample in &mut self.samples {
+            if sample.outcome != Outcome::Answered {
+                sample.outcome = Outcome::Void;
+            }
+        }
     }
 
     /// The newest probe of which it is known whether it was answered.

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::damping::Damping;
 use super::group::Witness;
 use super::link::{LINK_UPS_ALLOWED, Link};
-use super::prober::{LOSSES_TO_FAIL, Pace, Prober, QUIET_PERIOD};
+use super::prober::{LOSSES_TO_FAIL, Pace, Prober};
 use super::random::Random;
 use super::{Finding, Health, Watched};
 use crate::message::Message;
-use crate::{Family, InterfaceName, Settings, Time};
+use crate::{Family, GroupSettings, InterfaceName, Settings, Time};
 
 /// How long an interface may be without test address before that is remarked.
 const GRACE: Duration = Duration::from_secs(20);
@@ -41,6 +42,8 @@ pub(super) enum Turn {
     LinkLost,
     /// It loses its probes since then.
     ProbesLost(Time),
+    /// It has begun to suspect itself: do others still hear their targets?
+    Asks,
     /// It was marked failed by hand.
     Marked,
     /// It works again.
@@ -61,14 +64,20 @@ pub(super) struct Member {
     pub(super) probers: [Option<Prober>; 2],
     pub(super) failure: Option<Failure>,
     link: Link,
+    damping: Damping,
+    /// Since when everything says that it works again, while it counts as failed.
+    fit_since: Option<Time>,
+    /// Until when it is held back although it works again.
+    held_until: Option<Time>,
     test_address: TestAddress,
 }
 
 impl Member {
-    /// An interface just seen. `group_failed` tells whether it joins a group that has failed.
-    pub(super) fn new(now: Time, watched: Watched, group_failed: bool) -> Self {
+    /// An interface just seen. `group_failed` tells whether it joins a group that has failed, `quiet`
+    /// how long probing declares nothing.
+    pub(super) fn new(now: Time, watched: Watched, group_failed: bool, quiet: Duration) -> Self {
         let failure = (watched.failed || group_failed).then_some(Failure {
-            cause: Cause::Adopted(now + QUIET_PERIOD),
+            cause: Cause::Adopted(now + quiet),
             at: now,
         });
         Self {
@@ -76,6 +85,9 @@ impl Member {
             probers: [None, None],
             failure,
             link: Link::new(),
+            damping: Damping::default(),
+            fit_since: None,
+            held_until: None,
             test_address: TestAddress::Present,
         }
     }
@@ -104,6 +116,11 @@ impl Member {
         self.probers.iter_mut().flatten()
     }
 
+    /// Those that matter: see [`Prober::counts`].
+    fn counted(&self) -> impl Iterator<Item = &Prober> {
+        self.probers().filter(|prober| prober.counts())
+    }
+
     /// Whether probes can tell something: there is a target in either family.
     pub(super) fn is_capable(&self) -> bool {
         self.probers().any(Prober::is_capable)
@@ -121,7 +138,7 @@ impl Member {
     pub(super) fn health(&self) -> Health {
         if !self.link.is_up() || self.failure.is_some() {
             Health::Failed
-        } else if self.probers().next().is_some() && !self.is_capable() {
+        } else if self.counted().next().is_some() && !self.is_capable() {
             Health::NoTargets
         } else {
             Health::Ok
@@ -156,7 +173,8 @@ impl Member {
             inet.as_ref().and_then(Prober::deadline),
             inet6.as_ref().and_then(Prober::deadline),
         );
-        let waiting = earliest(self.link.held_until(), earliest(adopted, grace));
+        let held = self.failure.and(self.fit_since).and(self.held_until);
+        let waiting = earliest(held, earliest(adopted, grace));
         earliest(probing, waiting)
     }
 
@@ -177,7 +195,7 @@ impl Member {
                 interface: name.clone(),
             }));
             let held = self.link.comes_up(now);
-            if held && self.link_decides(now) {
+            if held && self.link_decides() {
                 findings.push(Finding::Say(Message::FlapHold {
                     interface: name.clone(),
                     allowed: LINK_UPS_ALLOWED,
@@ -197,8 +215,33 @@ impl Member {
             }) => None,
             Some(_) => {
                 self.mark(now, Cause::Link);
+                self.punish(
+                    now,
+                    name,
+                    settings.of(self.watched.group.as_ref()),
+                    findings,
+                );
                 None
             }
+        }
+    }
+
+    /// Adds the penalty for a failure.
+    pub(super) fn punish(
+        &mut self,
+        now: Time,
+        name: &InterfaceName,
+        settings: &GroupSettings,
+        findings: &mut Vec<Finding>,
+    ) {
+        if let Some(half_life) = settings.dampening
+            && self.damping.failed(now, half_life)
+            && let Some(until) = self.damping.held_until(half_life)
+        {
+            findings.push(Finding::Say(Message::FlapDamped {
+                interface: name.clone(),
+                hold: until.since(now),
+            }));
         }
     }
 
@@ -221,13 +264,16 @@ impl Member {
         name: &InterfaceName,
         findings: &mut Vec<Finding>,
     ) {
-        let present = self.probers().next().is_some();
+        let asks = self.counted().any(|prober| !prober.means().has_echo());
+        let present = asks || self.probers().any(|prober| prober.means().has_echo());
         self.test_address = match self.test_address {
             // An interface that is offline may have had its test address taken away with the rest.
             unchanged if self.watched.offline => match unchanged {
                 TestAddress::MissingSince(_) => TestAddress::Present,
                 other => other,
             },
+            // It is probed without one.
+            TestAddress::Reported if asks => TestAddress::Present,
             TestAddress::Reported if present => {
                 findings.push(Finding::Say(Message::TestAddress {
                     interface: name.clone(),
@@ -251,7 +297,7 @@ impl Member {
         &mut self,
         now: Time,
         name: &InterfaceName,
-        pace: Pace,
+        (pace, settings): (Pace, &GroupSettings),
         random: &mut Random,
         findings: &mut Vec<Finding>,
     ) -> Option<Turn> {
@@ -264,12 +310,14 @@ impl Member {
             if !due {
                 continue;
             }
+            let marked = self.is_marked();
             if let Some(prober) = self.prober_mut(family) {
-                prober.decide(now, pace.interval);
+                let suspects = !marked && !prober.is_quiet(now);
+                prober.decide(now, name, pace, suspects, findings);
             }
             let lost = self.prober(family).and_then(Prober::just_lost);
-            if turn.is_none() && (lost.is_some() || self.is_marked()) {
-                turn = self.judge_probes(now, family);
+            if turn.is_none() && lost.is_some() && !marked {
+                turn = self.judge_probes(now, family, pace);
             }
             let bad = lost.filter(|&target| self.is_bad_target(family, target));
             if let Some(prober) = self.prober_mut(family) {
@@ -277,33 +325,82 @@ impl Member {
                     prober.discover(now, name, random, findings);
                 }
                 prober.send(now, name, pace, random, findings);
+                if turn.is_none() && prober.take_question(now) {
+                    turn = Some(Turn::Asks);
+                }
+            }
+            let begins = |prober: &Prober| prober.begins_to_suspect(now);
+            if self.prober(family).is_some_and(begins) {
+                // Both families must be silent: the other one begins to listen now.
+                self.testify(now, name, pace, random, findings);
             }
         }
         self.link.release(now);
         self.remark_test_address(now, name, findings);
-        turn.or_else(|| self.judge_link(now))
+        turn.or_else(|| self.judge_repair(now, settings))
     }
 
-    /// Whether link evidence alone repairs it now. A failure that probes found is not mended by a
-    /// link that never went down.
-    pub(super) fn judge_link(&mut self, now: Time) -> Option<Turn> {
-        let mended = self.link_decides(now) && !self.link.is_held(now);
-        if let Some(Failure {
-            cause: Cause::Adopted(until),
-            at,
-        }) = self.failure
+    /// Finds out at once whether targets still answer.
+    pub(super) fn testify(
+        &mut self,
+        now: Time,
+        name: &InterfaceName,
+        pace: Pace,
+        random: &mut Random,
+        findings: &mut Vec<Finding>,
+    ) {
+        for prober in self.probers_mut() {
+            prober.testify(now, pace);
+            prober.send(now, name, pace, random, findings);
+        }
+    }
+
+    /// Whether everything says that it works again, and nothing holds it back.
+    pub(super) fn judge_repair(&mut self, now: Time, settings: &GroupSettings) -> Option<Turn> {
+        let mut failure = self.failure?;
+        if let Cause::Adopted(until) = failure.cause
             && until <= now
-            && !mended
         {
             // From here on it is like any other failure.
-            let cause = if self.is_capable() {
+            failure.cause = if self.is_capable() {
                 Cause::Probes
             } else {
                 Cause::Link
             };
-            self.failure = Some(Failure { cause, at });
+            self.failure = Some(failure);
         }
-        mended.then_some(Turn::Mended)
+        if !self.is_fit(failure) {
+            self.fit_since = None;
+            return None;
+        }
+        let since = *self.fit_since.get_or_insert(now);
+        let damped = settings
+            .dampening
+            .and_then(|half_life| self.damping.held_until(half_life));
+        // What the flap hold is about is the link; where probes tell, they tell more.
+        let flaps = self.link.held_until().filter(|_| self.link_decides());
+        self.held_until = [Some(since + settings.hold_down), damped, flaps]
+            .into_iter()
+            .flatten()
+            .filter(|&until| until > now)
+            .max();
+        self.held_until.is_none().then_some(Turn::Mended)
+    }
+
+    /// Whether it would be in use again if it were not held back for calm's sake.
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.failure.is_some() && self.fit_since.is_some()
+    }
+
+    /// Whether probes or, where they cannot tell, the link show that its failure is over. A failure
+    /// that probes found is not mended by a link that never went down.
+    fn is_fit(&self, failure: Failure) -> bool {
+        let answered = || {
+            self.link.is_up()
+                && failure.cause != Cause::Hand
+                && self.probers().any(|prober| prober.is_repaired(failure.at))
+        };
+        self.link_decides() || answered()
     }
 
     /// Whether its failure ends with its being put back into service: link up, and no hand in it.
@@ -316,49 +413,60 @@ impl Member {
     /// Marks it failed.
     pub(super) fn mark(&mut self, now: Time, cause: Cause) {
         self.failure = Some(Failure { cause, at: now });
+        self.fit_since = None;
         for prober in self.probers_mut() {
+            prober.convict();
             prober.targets.reset_estimates();
         }
+    }
+
+    /// Marks it as working again.
+    pub(super) const fn unmark(&mut self) {
+        self.failure = None;
+        self.fit_since = None;
     }
 
     pub(super) const fn link_is_up(&self) -> bool {
         self.link.is_up()
     }
 
+    /// Whether somebody answers it on the link layer since `since`, though no echo does.
+    pub(super) fn hears_neighbours(&self, since: Time) -> bool {
+        self.probers().any(|prober| prober.hears_neighbours(since))
+    }
+
+    /// Drops a suspicion, as the targets are to blame. Tells whether that is news.
+    pub(super) fn acquit(&mut self) -> bool {
+        self.probers_mut()
+            .fold(false, |news, prober| prober.acquit() | news)
+    }
+
     /// Whether it is failed, and its link may tell that it is no longer.
-    fn link_decides(&self, now: Time) -> bool {
+    fn link_decides(&self) -> bool {
         let Some(failure) = self.failure else {
             return false;
         };
-        let without_test_address = self.probers().next().is_none();
+        let without_test_address = self.counted().next().is_none();
         self.link.is_up()
             && match failure.cause {
                 Cause::Hand => false,
                 Cause::Link => !self.is_capable(),
                 Cause::Probes => without_test_address,
-                Cause::Adopted(until) => {
-                    without_test_address || (until <= now && !self.is_capable())
-                }
+                Cause::Adopted(_) => without_test_address,
             }
     }
 
-    /// What the probes of `family` tell, the newest of which was lost unless the interface has failed
-    /// already, together with the other family's.
-    fn judge_probes(&self, now: Time, family: Family) -> Option<Turn> {
-        let prober = self.prober(family)?;
-        if let Some(failure) = self.failure {
-            let repaired =
-                self.link.is_up() && failure.cause != Cause::Hand && prober.is_repaired(failure.at);
-            return repaired.then_some(Turn::Mended);
-        }
-        if prober.is_quiet(now) {
+    /// What the probes of `family` tell, the newest of which was lost, together with the other
+    /// family's.
+    fn judge_probes(&self, now: Time, family: Family, pace: Pace) -> Option<Turn> {
+        if self.prober(family)?.is_quiet(now) {
             return None;
         }
         // Both families must fail; either one working keeps the interface up.
         let mut since = None;
         for prober in self.probers().filter(|prober| prober.is_capable()) {
             let losses = prober.losses();
-            if losses.count < LOSSES_TO_FAIL {
+            if losses.count < LOSSES_TO_FAIL || !prober.is_confirmed(now, pace) {
                 return None;
             }
             since = [since, losses.since].into_iter().flatten().min();

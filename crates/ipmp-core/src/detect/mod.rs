@@ -7,8 +7,11 @@
 //!   Group              one per group name: probe rate, whether all members have failed
 //!   Member             one per watched interface: marked failed or not, and why
 //!     Link             its link, and the hold on links that flap
-//!     Prober           one per family with a test address
+//!     Damping          the penalty for failing again and again
+//!     Prober           one per family in which it can probe
+//!       Means          from which address, by which kind of probe, to which subnets
 //!       Schedule       when the next probe goes out
+//!       Confirmation   the burst that follows a late probe
 //!       Targets        whom to probe, in turn; each with its round trip Estimate
 //!       History        what became of the last probes
 //! ```
@@ -17,10 +20,14 @@
 //! for it takes the other members' testimony: an interface fails alone if another one still hears
 //! its targets, otherwise the whole group has failed and no interface is to blame.
 
+mod confirm;
+mod damping;
 mod group;
 mod history;
 mod link;
+mod means;
 mod member;
+mod packet;
 mod payload;
 mod prober;
 mod random;
@@ -44,12 +51,15 @@ use serde::{Deserialize, Serialize};
 
 use self::group::{Blackout, Group};
 use self::member::{Cause, Member, Turn};
+pub use self::packet::{
+    Advertisement, Echo, EchoReply, Neighbour, Probe, Probed, Reply, Solicitation,
+};
 use self::prober::Accepted;
 use self::random::Random;
 use self::targets::Reserve;
 use crate::message::Message;
 use crate::snapshot::{ProbeState, Probing, TargetMode};
-use crate::{Family, GroupName, InterfaceAddress, InterfaceName, Settings, Time};
+use crate::{Family, GroupName, InterfaceAddress, InterfaceName, MacAddress, Settings, Time};
 
 /// What detection must know about one interface. Given anew whenever something in it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +78,13 @@ pub struct Watched {
     pub standby: bool,
     /// Test address of each family, none where there is no unique one. IPv4 first.
     pub test: [Option<InterfaceAddress>; 2],
+    /// Hardware address, from which ARP requests and neighbour solicitations are sent; `None` where
+    /// the link has no such thing.
+    pub mac: Option<MacAddress>,
+    /// IPv6 link-local address, from which neighbours are solicited, if there is one.
+    pub link_local: Option<IpAddr>,
+    /// Subnets of its group's addresses: where targets may be that are probed without test address.
+    pub subnets: Vec<InterfaceAddress>,
     /// Whether the interface was marked failed when detection first hears of it (the flag outlives
     /// the daemon).
     pub failed: bool,
@@ -85,51 +102,16 @@ pub enum Health {
     Failed,
 }
 
-/// A probe to be sent: an ICMP or `ICMPv6` echo request, TTL 1, from the interface's test address and
-/// out of the interface whatever the routing table says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// Name of the link to send on.
-    pub interface: InterfaceName,
-    /// Index of the link to send on.
-    pub index: u32,
-    /// The test address to send from.
-    pub source: IpAddr,
-    /// The target, or the all-hosts multicast address.
-    pub target: IpAddr,
-    /// ICMP identifier.
-    pub identifier: u16,
-    /// ICMP sequence number.
-    pub sequence: u16,
-    /// Payload that the reply must bring back.
-    pub payload: [u8; 16],
-}
-
-/// An echo reply as it was received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
-    /// Index of the link it came in on.
-    pub index: u32,
-    /// Who sent it.
-    pub source: IpAddr,
-    /// To which address.
-    pub destination: IpAddr,
-    /// ICMP identifier.
-    pub identifier: u16,
-    /// ICMP sequence number.
-    pub sequence: u16,
-    /// First bytes of the payload, as sent in [`Probe::payload`].
-    pub payload: [u8; 16],
-    /// When the kernel took it off the link.
-    pub received: Time,
-}
-
 /// What came out of feeding detection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Finding {
     /// Send this.
     Send(Probe),
+    /// A probe was answered or lost; told only if wanted.
+    Probed(Probed),
+    /// Whom does the kernel know on these links? The answer goes to [`Detection::neighbours`].
+    ReadNeighbours(Vec<u32>),
     /// Say this. Failures, repairs, group failures and link changes are told here and only here;
     /// their consequences are read from [`Detection::health`].
     Say(Message),
@@ -148,6 +130,8 @@ pub struct Detection {
     /// Possible router targets, preferred ones first.
     gateways: Vec<IpAddr>,
     own: BTreeSet<IpAddr>,
+    /// Whether every probe's fate is told.
+    tells: bool,
 }
 
 impl Detection {
@@ -163,6 +147,7 @@ impl Detection {
             groups: BTreeMap::new(),
             gateways: Vec::new(),
             own: BTreeSet::new(),
+            tells: false,
         }
     }
 
@@ -175,7 +160,7 @@ impl Detection {
         }
         for (key, group) in &mut self.groups {
             let before = group.pace().interval;
-            group.configure(self.settings.failure_detection_time);
+            group.configure(self.settings.of(key.as_ref()).clone());
             let pace = group.pace();
             if pace.interval == before {
                 continue;
@@ -191,9 +176,8 @@ impl Detection {
                 prober.start(now, pace, &mut self.random);
             }
         }
-        if old.multicast_targets_only != self.settings.multicast_targets_only {
-            self.retarget();
-        }
+        self.renew_probers(now);
+        self.retarget();
         self.review(now, &[], &mut findings);
         findings
     }
@@ -225,10 +209,12 @@ impl Detection {
             let group = self
                 .groups
                 .entry(new.group.clone())
-                .or_insert_with(|| Group::new(self.settings.failure_detection_time));
+                .or_insert_with(|| Group::new(self.settings.of(new.group.as_ref()).clone()));
             let Some(member) = self.members.get_mut(&name) else {
                 let dark = group.failed == Some(Blackout::Targets);
-                self.members.insert(name, Member::new(now, new, dark));
+                let quiet = group.settings().quiet_period;
+                self.members
+                    .insert(name, Member::new(now, new, dark, quiet));
                 continue;
             };
             if member.watched.offline && !new.offline {
@@ -259,32 +245,41 @@ impl Detection {
         Vec::new()
     }
 
-    /// Takes an echo reply.
+    /// Whether every probe's fate is told from now on, as [`Finding::Probed`].
+    pub fn tell_probes(&mut self, tells: bool) {
+        self.tells = tells;
+        for prober in self.members.values_mut().flat_map(Member::probers_mut) {
+            prober.tell(tells);
+        }
+    }
+
+    /// Takes the answer to a probe.
     pub fn reply(&mut self, now: Time, reply: &Reply) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let family = Family::of(reply.source);
+        let family = reply.family();
         let Some((name, member)) = self
             .members
             .iter_mut()
-            .find(|(_, member)| member.watched.index == reply.index)
+            .find(|(_, member)| member.watched.index == reply.index())
         else {
             return findings;
         };
         let Some(group) = self.groups.get_mut(&member.watched.group) else {
             return findings;
         };
-        let interval = group.pace().interval;
-        let learn = member.works() && group.failed.is_none();
+        let pace = group.pace();
+        let learns = member.works() && group.failed.is_none();
         let Some(prober) = member.prober_mut(family) else {
             return findings;
         };
-        match prober.accept(reply, learn.then_some(interval)) {
-            Accepted::Unknown | Accepted::Answered(_, false) => {}
+        match prober.accept(now, name, pace, learns, reply, &mut findings) {
+            Accepted::Unknown | Accepted::Noticed | Accepted::Answered(_, false) => {}
             Accepted::Discovered(host) => {
                 let (name, group) = (name.clone(), member.watched.group.clone());
                 self.offer_host(&name, group.as_ref(), host);
             }
             Accepted::Answered(target, true) => {
+                let interval = pace.interval;
                 let critical = prober
                     .targets
                     .get_mut(target)
@@ -302,7 +297,7 @@ impl Detection {
                 } else {
                     group.raise(now, critical);
                     findings.push(Finding::Say(Message::DetectionTimeRaised {
-                        requested: self.settings.failure_detection_time,
+                        requested: group.settings().failure_detection_time,
                         interface: name.clone(),
                         family,
                         group: member.watched.group.clone(),
@@ -325,12 +320,18 @@ impl Detection {
             let Some(group) = self.groups.get(&member.watched.group) else {
                 continue;
             };
-            let turn = member.tick(now, name, group.pace(), &mut self.random, &mut findings);
+            let rules = (group.pace(), group.settings());
+            let turn = member.tick(now, name, rules, &mut self.random, &mut findings);
             turns.extend(turn.map(|turn| (name.clone(), turn)));
+        }
+        for (name, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Asks) {
+            self.ask_others(now, name, &mut findings);
         }
         if !turns.is_empty() {
             self.settle(now, &turns, &mut findings);
         }
+        self.release_held(now, &mut findings);
+        self.look_for_neighbours(&mut findings);
         findings
     }
 
@@ -384,9 +385,10 @@ impl Detection {
         self.groups
             .iter()
             .find(|(name, _)| name.as_ref() == group)
-            .map_or(self.settings.failure_detection_time, |(_, group)| {
-                group.detection_time()
-            })
+            .map_or(
+                self.settings.of(group).failure_detection_time,
+                |(_, group)| group.detection_time(),
+            )
     }
 
     /// What there is to see of an interface's probing: IPv4, then IPv6. Both are always there; one
@@ -445,12 +447,36 @@ impl Detection {
             let turn = member.set_link(now, name, &self.settings, findings);
             member.run_probers(now, group.pace(), &mut self.random);
             member.remark_test_address(now, name, findings);
-            let turn = turn.or_else(|| member.judge_link(now)).or_else(|| {
-                (back.contains(name) && member.may_be_taken_back()).then_some(Turn::Mended)
-            });
+            let turn = turn
+                .or_else(|| member.judge_repair(now, group.settings()))
+                .or_else(|| {
+                    (back.contains(name) && member.may_be_taken_back()).then_some(Turn::Mended)
+                });
             turns.extend(turn.map(|turn| (name.clone(), turn)));
         }
         self.settle(now, &turns, findings);
+        self.release_held(now, findings);
+    }
+
+    /// Lets the other working members of an interface's group find out at once whether they still hear
+    /// their targets: what they find decides who is to blame.
+    fn ask_others(&mut self, now: Time, interface: &InterfaceName, findings: &mut Vec<Finding>) {
+        let Some(key) = self.members.get(interface).map(|m| m.watched.group.clone()) else {
+            return;
+        };
+        let Some(pace) = self
+            .groups
+            .get(&key)
+            .map(Group::pace)
+            .filter(|_| key.is_some())
+        else {
+            return;
+        };
+        for (name, member) in &mut self.members {
+            if name != interface && member.watched.group == key && member.works() {
+                member.testify(now, name, pace, &mut self.random, findings);
+            }
+        }
     }
 }
 
@@ -465,5 +491,7 @@ const fn not_probing(family: Family) -> Probing {
         acknowledged: 0,
         unknown: 0,
         missed: 0,
+        void: 0,
+        confirmations: 0,
     }
 }

@@ -6,7 +6,9 @@
 pub(super) enum Kind {
     /// To one target: does the interface work?
     Failure = 0x1234,
-    /// To everybody: who is there?
+    /// To one target, because an answer is overdue: does the interface work?
+    Burst = 0xdef0,
+    /// To everybody, or to somebody not known yet: who is there?
     Discovery = 0x5678,
     /// To one target: how long does it take?
     RoundTrip = 0x9abc,
@@ -21,7 +23,7 @@ pub(super) fn encode(cookie: u64, kind: Kind, sequence: u16) -> [u8; 16] {
 pub(super) fn decode(payload: [u8; 16]) -> Option<(u64, Kind)> {
     let [cookie @ .., k0, k1, k2, k3, _, _, _, _] = payload;
     let kind = u32::from_be_bytes([k0, k1, k2, k3]);
-    [Kind::Failure, Kind::Discovery, Kind::RoundTrip]
+    [Kind::Failure, Kind::Burst, Kind::Discovery, Kind::RoundTrip]
         .into_iter()
         .find(|&known| known as u32 == kind)
         .map(|kind| (u64::from_be_bytes(cookie), kind))

@@ -1,123 +1,175 @@
 //! Probing of one interface in one family: what is sent, what comes back, what is lost.
 //!
 //! There are three kinds of probes. *Failure probes* go to one target after the other; only they
-//! decide whether the interface works. *Discovery* multicasts look for hosts to use as targets.
-//! *RTT-only* probes go out while the group's detection time is raised, to see whether it can be
-//! lowered again.
+//! decide whether the interface works. *Discovery* looks for hosts to use as targets: by multicast,
+//! and by asking those whom the kernel knows as neighbours. *RTT-only* probes go out while the group's
+//! detection time is raised, to see whether it can be lowered again.
+//!
+//! Where a failure is confirmed, a late failure probe is followed by a burst of them: see [`confirm`].
+//! Where echo requests are sent, ARP requests or neighbour solicitations go along with the burst. Their
+//! answers do not show that the path works (a switch may answer ARP for hosts behind it), but that the
+//! targets may be to blame, which perhaps limit how many echo requests they answer.
+//!
+//! [`confirm`]: super::confirm
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod accept;
+mod send;
+
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::group::believable;
-use super::history::{HISTORY, History, Losses, Outcome, Sample, comes_after};
-use super::payload::{self, Kind};
+pub(super) use self::accept::Accepted;
+use super::Finding;
+use super::Probed;
+use super::confirm::{Confirmation, Patience};
+use super::history::{HISTORY, History, Losses, Outcome, Sample};
+use super::means::Means;
 use super::random::Random;
 use super::schedule::Schedule;
 use super::targets::{Reserve, Targets};
-use super::{Finding, Probe, Reply};
-use crate::address::is_link_local6;
 use crate::snapshot::{ProbeState, Probing, Target, TargetMode};
-use crate::{Family, InterfaceAddress, InterfaceName, Time};
+use crate::{Family, InterfaceName, Time};
 
 /// Losses in a row that make a failure.
 pub(super) const LOSSES_TO_FAIL: usize = 5;
 /// Answers in a row that make a repair.
 pub(super) const ANSWERS_TO_REPAIR: usize = 10;
-/// How long after its beginning probing declares no failure, unless a probe was answered before:
-/// a switch port may take that long until it forwards (spanning tree, 2 x 15 s and a margin).
-pub(super) const QUIET_PERIOD: Duration = Duration::from_secs(40);
-/// Losses in a row of the only router, from which on hosts are looked for.
-const LOSSES_TO_DOUBT: usize = 2;
-/// How many discovery and RTT-only probes are remembered, of each.
+/// How many discovery, RTT-only and side probes are remembered, of each.
 const SIDE_HISTORY: usize = 8;
-/// The all-hosts groups.
-const ALL_HOSTS: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1));
-const ALL_NODES: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+/// Targets whose echo limit is one a second are given the time for one answer, and a half.
+const LIMITED: Duration = Duration::from_millis(1_500);
 
-/// How fast a group probes.
+/// How fast a group probes, and how it decides.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// Interval of failure probes, in force.
     pub(super) interval: Duration,
     /// Interval as configured; shorter while the one in force is raised.
     pub(super) configured: Duration,
+    /// Failure detection time in force.
+    pub(super) detection_time: Duration,
+    /// How failures are confirmed; `None` if they are not.
+    pub(super) confirm: Option<Burst>,
 }
 
-/// What a reply turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Accepted {
-    /// No answer to a probe of ours that still waits.
-    Unknown,
-    /// Somebody answered a multicast.
-    Discovered(IpAddr),
-    /// A target answered. `true` if its critical time changed.
-    Answered(IpAddr, bool),
+/// How a failure is confirmed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Burst {
+    /// How long everything must be silent.
+    pub(super) silence: Duration,
+    /// How many probes are sent meanwhile.
+    pub(super) probes: u8,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Prober {
-    index: u32,
+    means: Means,
     identifier: u16,
-    test: InterfaceAddress,
     pub(super) targets: Targets,
     history: History,
     discovery: History,
     round_trip: History,
+    /// Solicitations that go along with echo requests.
+    side: History,
     sequence: u16,
     /// Failure probes and discovery; none while the link is down or the interface offline.
     schedule: Option<Schedule>,
     /// RTT-only probes.
     extra: Option<Schedule>,
-    /// When the last probe but one is decided, if that is before the next send.
+    /// When the next probe is decided, if that is before the next send.
     decision: Option<Time>,
+    confirmation: Option<Confirmation>,
+    patience: Patience,
+    /// Up to when everything due was done.
+    done: Time,
     quiet_until: Option<Time>,
     /// When the first answer came.
     heard: Option<Time>,
     last_answer: Option<Time>,
+    /// When somebody answered on the link layer, though perhaps no echo came back.
+    last_advertisement: Option<Time>,
+    /// Whether it was said that targets do not answer though they are there.
+    targets_blamed: bool,
     extra_turn: usize,
+    /// Whom the kernel knows as neighbours: asked in turn while hosts are looked for.
+    candidates: Vec<IpAddr>,
+    /// From when on the kernel may be asked for neighbours again.
+    look_at: Time,
+    looks: bool,
+    /// Whether every probe's fate is told.
+    tells: bool,
     sent: u64,
     acknowledged: u64,
     unknown: u64,
     missed: u64,
+    void: u64,
+    confirmations: u64,
 }
 
 impl Prober {
     /// Begins a quiet period; [`Prober::start`] begins to send.
-    pub(super) fn new(now: Time, index: u32, identifier: u16, test: InterfaceAddress) -> Self {
+    pub(super) fn new(now: Time, identifier: u16, means: Means, quiet: Duration) -> Self {
         Self {
-            index,
+            means,
             identifier,
-            test,
             targets: Targets::default(),
             history: History::new(HISTORY),
             discovery: History::new(SIDE_HISTORY),
             round_trip: History::new(SIDE_HISTORY),
+            side: History::new(SIDE_HISTORY),
             sequence: 0,
             schedule: None,
             extra: None,
             decision: None,
-            quiet_until: Some(now + QUIET_PERIOD),
+            confirmation: None,
+            patience: Patience::default(),
+            done: now,
+            quiet_until: Some(now + quiet),
             heard: None,
             last_answer: None,
+            last_advertisement: None,
+            targets_blamed: false,
             extra_turn: 0,
+            candidates: Vec::new(),
+            look_at: now,
+            looks: false,
+            tells: false,
             sent: 0,
             acknowledged: 0,
             unknown: 0,
             missed: 0,
+            void: 0,
+            confirmations: 0,
         }
     }
 
-    pub(super) const fn test(&self) -> InterfaceAddress {
-        self.test
+    pub(super) const fn means(&self) -> &Means {
+        &self.means
+    }
+
+    /// Takes means by which what is known stays true.
+    pub(super) fn set_means(&mut self, means: Means) {
+        self.targets.forget(|address| !means.reaches(address));
+        self.means = means;
+    }
+
+    /// Whether every probe's fate is told from now on.
+    pub(super) const fn tell(&mut self, tells: bool) {
+        self.tells = tells;
     }
 
     const fn family(&self) -> Family {
-        self.test.family()
+        self.means.family()
     }
 
     /// Whether there is somebody to probe.
     pub(super) fn is_capable(&self) -> bool {
         !self.targets.is_empty()
+    }
+
+    /// Whether it matters: without targets, one that nobody asked for does not.
+    pub(super) fn counts(&self) -> bool {
+        !self.means.is_optional() || self.is_capable()
     }
 
     /// Whether probes go out.
@@ -128,6 +180,11 @@ impl Prober {
     /// When a target answered last.
     pub(super) const fn last_answer(&self) -> Option<Time> {
         self.last_answer
+    }
+
+    /// Whether the link layer answers since `since`, though no echo does.
+    pub(super) fn hears_neighbours(&self, since: Time) -> bool {
+        self.means.has_echo() && self.last_advertisement.is_some_and(|at| at > since)
     }
 
     pub(super) fn is_quiet(&self, now: Time) -> bool {
@@ -148,6 +205,55 @@ impl Prober {
         self.history.losses(Some(target)).count
     }
 
+    /// Whether losses have lasted long enough to be believed.
+    pub(super) fn is_confirmed(&self, now: Time, pace: Pace) -> bool {
+        pace.confirm.is_none()
+            || self
+                .confirmation
+                .as_ref()
+                .is_some_and(|confirmation| confirmation.is_over(now))
+    }
+
+    /// Whether the other members of the group are to be asked now whether they hear something; if so,
+    /// it counts as done.
+    pub(super) fn take_question(&mut self, now: Time) -> bool {
+        self.confirmation
+            .as_mut()
+            .is_some_and(|confirmation| confirmation.take_question(now))
+    }
+
+    /// Finds out at once whether targets still answer, because another interface suspects itself.
+    pub(super) fn testify(&mut self, now: Time, pace: Pace) {
+        if let Some(burst) = pace.confirm
+            && self.is_running()
+            && self.is_capable()
+            && self.confirmation.is_none()
+        {
+            let silence = self.silence(now, pace, burst);
+            self.confirmation = Some(Confirmation::testimony(now, silence, burst.probes));
+        }
+    }
+
+    /// Whether a suspicion is being confirmed that began in this very moment.
+    pub(super) fn begins_to_suspect(&self, now: Time) -> bool {
+        self.confirmation
+            .as_ref()
+            .is_some_and(|confirmation| confirmation.began() == now && !confirmation.is_testimony())
+    }
+
+    /// Ends a suspicion: there was a verdict.
+    pub(super) fn convict(&mut self) {
+        self.confirmation = None;
+    }
+
+    /// Ends a suspicion: the targets are to blame, and what was lost meanwhile counts for nothing.
+    /// Tells whether that is news.
+    pub(super) fn acquit(&mut self) -> bool {
+        self.confirmation = None;
+        self.history.void_all();
+        !std::mem::replace(&mut self.targets_blamed, true)
+    }
+
     /// Whether enough probes sent since `failed` were answered in a row, over all targets or by one.
     pub(super) fn is_repaired(&self, failed: Time) -> bool {
         let Some(newest) = self.history.newest_decided() else {
@@ -161,8 +267,10 @@ impl Prober {
     /// Starts sending, at a random point of the first interval.
     pub(super) fn start(&mut self, now: Time, pace: Pace, random: &mut Random) {
         self.schedule = Some(Schedule::new(now, pace.interval, random));
+        self.done = now;
         self.extra = None;
         self.decision = None;
+        self.confirmation = None;
     }
 
     /// Stops sending and forgets what was sent.
@@ -170,94 +278,83 @@ impl Prober {
         self.schedule = None;
         self.extra = None;
         self.decision = None;
+        self.confirmation = None;
         self.history.clear();
         self.discovery.clear();
         self.round_trip.clear();
+        self.side.clear();
     }
 
     /// When there is something to do.
     pub(super) fn deadline(&self) -> Option<Time> {
         let schedule = self.schedule.as_ref()?;
-        let mut first = schedule.next();
-        if let Some(decision) = self.decision {
-            first = first.min(decision);
-        }
-        if let Some(extra) = &self.extra {
-            first = first.min(extra.next());
-        }
-        Some(first)
+        [
+            Some(schedule.next()),
+            self.decision,
+            self.extra.as_ref().map(Schedule::next),
+            self.confirmation
+                .as_ref()
+                .and_then(|confirmation| confirmation.deadline(self.done)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// Decides which probes are lost. If we come more than an interval too late, nobody can tell any
-    /// more which answers would have been in time: what is undecided then is void.
-    pub(super) fn decide(&mut self, now: Time, interval: Duration) {
-        let late = self
-            .deadline()
-            .is_some_and(|deadline| now.since(deadline) > interval);
-        self.decision = self.decision.filter(|&decision| decision > now);
-        for sample in self.history.undecided() {
-            if late {
-                sample.outcome = Outcome::Void;
-                continue;
-            }
-            let patience = patience(&self.targets, sample.target, interval);
-            if now.since(sample.sent) >= patience {
-                sample.outcome = Outcome::Lost(now);
-            }
-        }
-    }
-
-    /// Sends what is due.
-    pub(super) fn send(
+    /// Decides which probes are lost, and begins to suspect. If we come more than an interval too
+    /// late, nobody can tell any more which answers would have been in time: what is undecided then is
+    /// void. `suspects` tells whether there is anything to suspect: a failed interface is known to
+    /// have failed.
+    pub(super) fn decide(
         &mut self,
         now: Time,
         name: &InterfaceName,
         pace: Pace,
-        random: &mut Random,
+        suspects: bool,
         findings: &mut Vec<Finding>,
     ) {
-        if let Some(schedule) = self.schedule.as_mut().filter(|s| s.next() <= now) {
-            self.missed += schedule.advance(now, pace.interval, random);
-            self.targets.recover(now);
-            self.send_failure_probe(now, name, pace.interval, random, findings);
+        let late = self
+            .deadline()
+            .map_or(Duration::ZERO, |deadline| now.since(deadline));
+        if let Some(confirmation) = &mut self.confirmation {
+            confirmation.overslept(late);
         }
-        self.send_extra(now, name, pace, random, findings);
-    }
-
-    /// Looks for hosts by multicast.
-    pub(super) fn discover(
-        &mut self,
-        now: Time,
-        name: &InterfaceName,
-        random: &mut Random,
-        findings: &mut Vec<Finding>,
-    ) {
-        let everybody = match self.family() {
-            Family::Inet => ALL_HOSTS,
-            Family::Inet6 => ALL_NODES,
-        };
-        let (sample, probe) = self.probe(now, name, Kind::Discovery, everybody, random);
-        self.discovery.push(sample);
-        findings.push(Finding::Send(probe));
-    }
-
-    /// Takes a reply. `limit` is the interval by which the target's round trip time is judged, none
-    /// while round trip times are not to be learnt.
-    pub(super) fn accept(&mut self, reply: &Reply, limit: Option<Duration>) -> Accepted {
-        let accepted = self.classify(reply, limit);
-        if accepted == Accepted::Unknown {
-            self.unknown += 1;
+        let mut lost = None;
+        for sample in self.history.undecided() {
+            if late > pace.interval {
+                self.void += 1;
+                sample.outcome = Outcome::Void;
+            } else if now.since(sample.sent) >= patience(&self.targets, sample.target, pace) {
+                sample.outcome = Outcome::Lost(now);
+                lost = Some((sample.sent, sample.target));
+                if self.tells {
+                    findings.push(Finding::Probed(fate(name, &self.targets, sample, None)));
+                }
+            }
         }
-        accepted
+        self.done = now;
+        self.decision = self.next_decision(now, pace);
+        if let (Some((sent, target)), Some(burst)) = (lost, pace.confirm)
+            && suspects
+            && self.confirmation.is_none()
+            && self.is_suspicious(target)
+        {
+            let silence = self.silence(now, pace, burst);
+            self.confirmation = Some(Confirmation::new(now, sent, silence, burst.probes));
+            self.confirmations += 1;
+        }
     }
 
     /// What there is to see.
     pub(super) fn probing(&self, offline: bool, failed: bool) -> Probing {
-        let routers = self.targets.has_routers();
-        let (mode, state) = if offline {
+        let (mode, state) = if offline || !self.counts() {
             (TargetMode::Disabled, ProbeState::Disabled)
         } else {
-            let mode = if routers {
+            let mode = if !self.means.has_echo() {
+                TargetMode::Arp
+            } else if self.targets.are_named() {
+                TargetMode::Configured
+            } else if self.targets.has_routers() {
                 TargetMode::Routes
             } else {
                 TargetMode::Multicast
@@ -274,7 +371,7 @@ impl Prober {
         Probing {
             family: self.family(),
             mode,
-            test_address: Some(self.test.ip),
+            test_address: self.means.test().map(|test| test.ip),
             targets: self
                 .targets
                 .active()
@@ -290,202 +387,9 @@ impl Prober {
             acknowledged: self.acknowledged,
             unknown: self.unknown,
             missed: self.missed,
+            void: self.void,
+            confirmations: self.confirmations,
         }
-    }
-
-    /// Whether `address` can be a target: somebody on the test address's subnet. For IPv6 that is
-    /// the link itself.
-    pub(super) fn may_answer(&self, address: IpAddr) -> bool {
-        let near = match address {
-            IpAddr::V4(ip) => {
-                !ip.is_unspecified()
-                    && !ip.is_multicast()
-                    && !ip.is_broadcast()
-                    && self.test.contains(address)
-            }
-            IpAddr::V6(_) => self.family() == Family::Inet6 && is_link_local6(address),
-        };
-        near && address != self.test.ip
-    }
-
-    /// Sends a probe to the next target, and a multicast if there are too few.
-    fn send_failure_probe(
-        &mut self,
-        now: Time,
-        name: &InterfaceName,
-        interval: Duration,
-        random: &mut Random,
-        findings: &mut Vec<Finding>,
-    ) {
-        // Probes before this one are decided at the next send, or before it when their time is over.
-        self.decision = self
-            .history
-            .undecided()
-            .map(|sample| sample.sent + patience(&self.targets, sample.target, interval))
-            .filter(|&decision| decision > now)
-            .min();
-        if let Some(target) = self.targets.take_turn() {
-            let (sample, probe) = self.probe(now, name, Kind::Failure, target, random);
-            self.sent += 1;
-            self.history.push(sample);
-            findings.push(Finding::Send(probe));
-        }
-        if self.wants_hosts() {
-            self.discover(now, name, random, findings);
-        }
-    }
-
-    /// Whether to look for hosts along with this probe: there is no target, only one host, or only
-    /// one router and that seems not to answer.
-    fn wants_hosts(&mut self) -> bool {
-        if self.targets.is_empty() {
-            return true;
-        }
-        let Some(sole) = self.targets.sole() else {
-            return false;
-        };
-        let (address, router) = (sole.address, sole.router);
-        if router {
-            let doubtful = self.history.losses(Some(address)).count >= LOSSES_TO_DOUBT;
-            if doubtful {
-                self.targets.seek_fallback();
-            }
-            return doubtful;
-        }
-        true
-    }
-
-    /// While the group is slower than configured, probes at the configured rate tell when it can be
-    /// faster again.
-    fn send_extra(
-        &mut self,
-        now: Time,
-        name: &InterfaceName,
-        pace: Pace,
-        random: &mut Random,
-        findings: &mut Vec<Finding>,
-    ) {
-        if self.schedule.is_none() || pace.interval <= pace.configured {
-            self.extra = None;
-            return;
-        }
-        let Some(extra) = &mut self.extra else {
-            // A jitter of nothing is possible: the first one must still come later than now.
-            let mut extra = Schedule::new(now, pace.configured, random);
-            extra.advance(now, pace.configured, random);
-            self.extra = Some(extra);
-            return;
-        };
-        if extra.next() > now {
-            return;
-        }
-        extra.advance(now, pace.configured, random);
-        self.extra_turn = self.extra_turn.wrapping_add(1);
-        let active = self.targets.active();
-        let Some(target) = self
-            .extra_turn
-            .checked_rem(active.len())
-            .and_then(|at| active.get(at))
-        else {
-            return;
-        };
-        let (sample, probe) = self.probe(now, name, Kind::RoundTrip, target.address, random);
-        self.round_trip.push(sample);
-        findings.push(Finding::Send(probe));
-    }
-
-    fn probe(
-        &mut self,
-        now: Time,
-        name: &InterfaceName,
-        kind: Kind,
-        target: IpAddr,
-        random: &mut Random,
-    ) -> (Sample, Probe) {
-        self.sequence = self.sequence.wrapping_add(1);
-        let cookie = random.number();
-        let sample = Sample {
-            sequence: self.sequence,
-            cookie,
-            target,
-            sent: now,
-            outcome: Outcome::Undecided,
-        };
-        let probe = Probe {
-            interface: name.clone(),
-            index: self.index,
-            source: self.test.ip,
-            target,
-            identifier: self.identifier,
-            sequence: self.sequence,
-            payload: payload::encode(cookie, kind, self.sequence),
-        };
-        (sample, probe)
-    }
-
-    fn classify(&mut self, reply: &Reply, limit: Option<Duration>) -> Accepted {
-        if reply.identifier != self.identifier || !self.may_answer(reply.source) {
-            return Accepted::Unknown;
-        }
-        let Some((cookie, kind)) = payload::decode(reply.payload) else {
-            return Accepted::Unknown;
-        };
-        let history = match kind {
-            Kind::Failure => &mut self.history,
-            Kind::Discovery => &mut self.discovery,
-            Kind::RoundTrip => &mut self.round_trip,
-        };
-        let Some(sample) = history.find(reply.sequence, cookie) else {
-            return Accepted::Unknown;
-        };
-        if kind == Kind::Discovery {
-            return Accepted::Discovered(reply.source);
-        }
-        if sample.target != reply.source || sample.outcome == Outcome::Answered {
-            return Accepted::Unknown;
-        }
-        sample.outcome = Outcome::Answered;
-        let sent = sample.sent;
-        if kind == Kind::Failure {
-            self.acknowledged += 1;
-            self.quiet_until = None;
-            self.last_answer = self.last_answer.max(Some(reply.received));
-        }
-        // What was sent before anything was heard waited for the neighbour's hardware address, or for
-        // a switch port to forward: that is not the target's round trip time.
-        let heard = *self.heard.get_or_insert(reply.received);
-        let limit = limit.filter(|_| sent >= heard);
-        let changed = self.measure(reply, kind, sent, limit);
-        Accepted::Answered(reply.source, changed)
-    }
-
-    /// Learns a target's round trip time. Only the newest answer of each target counts, and none
-    /// that is older than the history.
-    fn measure(&mut self, reply: &Reply, kind: Kind, sent: Time, limit: Option<Duration>) -> bool {
-        let Some(target) = self.targets.get_mut(reply.source) else {
-            return false;
-        };
-        let router = target.router;
-        let newest = target
-            .answered
-            .is_none_or(|answered| comes_after(reply.sequence, answered));
-        if newest {
-            target.answered = Some(reply.sequence);
-        }
-        let sample = reply.received.since(sent);
-        let changed = limit.is_some_and(|limit| {
-            newest
-                && reply.received >= sent
-                && sample <= believable(limit)
-                && match kind {
-                    Kind::RoundTrip => target.estimate.take_lower(sample),
-                    _ => target.estimate.take(sample, limit),
-                }
-        });
-        if router && kind == Kind::Failure {
-            self.targets.router_answered();
-        }
-        changed
     }
 
     /// Stops probing a target that does not answer while others do. Tells whether another one must
@@ -493,15 +397,91 @@ impl Prober {
     pub(super) fn drop_dead(&mut self, now: Time, target: IpAddr) -> bool {
         self.targets.set_aside(target, Reserve::Dead(now))
     }
+
+    /// Takes those whom the kernel knows as neighbours; only those in reach are of use.
+    pub(super) fn set_candidates(&mut self, neighbours: impl Iterator<Item = IpAddr>) {
+        /// A switch segment may have thousands.
+        const MOST: usize = 64;
+        let candidates = neighbours.filter(|&address| self.means.reaches(address));
+        self.candidates = candidates.take(MOST).collect();
+    }
+
+    /// Whether the kernel is to be asked for neighbours; if so, it counts as done.
+    pub(super) fn take_look(&mut self) -> bool {
+        std::mem::take(&mut self.looks)
+    }
+
+    /// Whether the loss of a probe to `target` may be more than that target's fault: it is the first
+    /// that this one loses, or others lost theirs before.
+    fn is_suspicious(&self, target: IpAddr) -> bool {
+        self.losses().count > 1 || self.losses_of(target) == 1 || self.targets.sole().is_some()
+    }
+
+    /// How long silence must last now: as long as set, twice as long as one that ended by itself, and
+    /// long enough for answers; but five intervals suffice in any case, as they do without bursts.
+    fn silence(&self, now: Time, pace: Pace, burst: Burst) -> Duration {
+        /// Round trips that must fit in.
+        const ROUND_TRIPS: u32 = 4;
+        let slowest = self.targets.active().iter();
+        let slowest = slowest.map(|target| patience(&self.targets, target.address, pace));
+        let answers = slowest.max().unwrap_or_default() * ROUND_TRIPS;
+        let longest = pace.interval.saturating_mul(5).max(burst.silence);
+        burst
+            .silence
+            .max(self.patience.least(now))
+            .max(answers)
+            .min(longest)
+    }
+
+    fn next_decision(&mut self, now: Time, pace: Pace) -> Option<Time> {
+        self.history
+            .undecided()
+            .map(|sample| sample.sent + patience(&self.targets, sample.target, pace))
+            .filter(|&decision| decision > now)
+            .min()
+    }
 }
 
-/// How long an answer is waited for: as long as the target is expected to take, not less than the
-/// shortest gap between two probes and not more than an interval.
-fn patience(targets: &Targets, target: IpAddr, interval: Duration) -> Duration {
-    targets
+/// How long an answer is waited for. Without confirmation: as long as the target is expected to take,
+/// not less than the shortest gap between two probes and not more than an interval. With it: as long
+/// as the target is expected to take, and a little more for hiccups, as being wrong costs no more than
+/// a few probes.
+fn patience(targets: &Targets, target: IpAddr, pace: Pace) -> Duration {
+    /// Hiccups of hosts are shorter than this.
+    const HICCUP: Duration = Duration::from_millis(20);
+    /// Wake-ups are no more exact than this.
+    const WAKE_UP: Duration = Duration::from_millis(1);
+    let interval = pace.interval;
+    let critical = targets
         .active()
         .iter()
         .find(|t| t.address == target)
-        .and_then(|t| t.estimate.critical())
-        .map_or(interval, |critical| critical.clamp(interval / 2, interval))
+        .and_then(|t| t.estimate.critical());
+    match pace.confirm {
+        None => critical.map_or(interval, |critical| critical.clamp(interval / 2, interval)),
+        Some(burst) => critical
+            .unwrap_or_else(|| burst.silence / 4)
+            .max((interval / 10).clamp(WAKE_UP, HICCUP))
+            .min(interval),
+    }
+}
+
+/// What is told of a decided probe.
+fn fate(
+    name: &InterfaceName,
+    targets: &Targets,
+    sample: &Sample,
+    received: Option<Time>,
+) -> Probed {
+    let target = targets.active().iter().find(|t| t.address == sample.target);
+    Probed {
+        interface: name.clone(),
+        sequence: sample.sequence,
+        target: sample.target,
+        solicitation: sample.solicitation,
+        sent: sample.sent,
+        received,
+        rtt_average: target.and_then(|target| target.estimate.mean()),
+        rtt_deviation: target.and_then(|target| target.estimate.deviation()),
+    }
 }

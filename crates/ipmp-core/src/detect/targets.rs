@@ -63,6 +63,8 @@ pub(super) struct Targets {
     active: Vec<Target>,
     /// Routers that are not probed now, preferred ones first.
     reserve: Vec<(IpAddr, Reserve)>,
+    /// Whether the administrator has named them: nobody else is probed then.
+    named: bool,
     /// Whether hosts are wanted although there is a router.
     fallback: bool,
 }
@@ -91,6 +93,24 @@ impl Targets {
         match self.active.as_slice() {
             [target] => Some(target),
             _ => None,
+        }
+    }
+
+    /// Whether an address is probed.
+    pub(super) fn is_active(&self, address: IpAddr) -> bool {
+        self.active.iter().any(|target| target.address == address)
+    }
+
+    /// Whether the administrator has named them.
+    pub(super) const fn are_named(&self) -> bool {
+        self.named
+    }
+
+    /// Takes whether the administrator has named those that are called routers.
+    pub(super) fn set_named(&mut self, named: bool) {
+        self.named = named;
+        if named {
+            self.flush_hosts();
         }
     }
 
@@ -146,7 +166,7 @@ impl Targets {
     /// Makes whoever answered a multicast a target, if there is use for him. New ones are probed
     /// next.
     pub(super) fn offer_host(&mut self, address: IpAddr) {
-        let wanted = self.fallback || !self.has_routers();
+        let wanted = !self.named && (self.fallback || !self.has_routers());
         if wanted && self.active.len() < MAX_ACTIVE && !self.knows(address) {
             self.active.insert(0, Target::new(address, false));
         }
@@ -224,8 +244,7 @@ impl Targets {
     }
 
     fn knows(&self, address: IpAddr) -> bool {
-        self.active.iter().any(|target| target.address == address)
-            || self.reserve.iter().any(|(a, _)| *a == address)
+        self.is_active(address) || self.reserve.iter().any(|(a, _)| *a == address)
     }
 
     /// Puts routers from the reserve to use: unused ones while there is room, and if nothing at all

@@ -1,10 +1,12 @@
 //! Who is to blame: one interface, or nobody because all lost their targets at once.
 
+use std::collections::BTreeSet;
+
 use super::group::Blackout;
-use super::member::{Cause, Member, Turn};
+use super::member::{Cause, Turn};
 use super::{Detection, Finding};
 use crate::message::Message;
-use crate::{InterfaceName, Time};
+use crate::{GroupName, InterfaceName, Time};
 
 impl Detection {
     /// Draws the consequences of what members found out about themselves, and says them.
@@ -27,14 +29,14 @@ impl Detection {
             .collect();
         for name in &mended {
             if let Some(member) = self.members.get_mut(name) {
-                member.failure = None;
+                member.unmark();
             }
         }
         for (name, turn) in turns {
             match *turn {
                 Turn::LinkLost | Turn::Marked => self.blame(now, name, None, findings),
                 Turn::ProbesLost(since) => self.blame(now, name, Some(since), findings),
-                Turn::Mended => {}
+                Turn::Mended | Turn::Asks => {}
             }
         }
         self.review_groups(findings);
@@ -59,15 +61,32 @@ impl Detection {
         let Some(member) = self.members.get_mut(interface) else {
             return;
         };
-        if since.is_some() {
-            if member.is_marked() {
-                // With the whole group, a moment ago.
+        // With the whole group, a moment ago.
+        if since.is_some() && member.is_marked() {
+            return;
+        }
+        let key = member.watched.group.clone();
+        let offline = member.watched.offline;
+        let heard_by_others = key.is_some()
+            && self.members.iter().any(|(other, member)| {
+                other != interface
+                    && member.watched.group == key
+                    && member.witness().contradicts(since)
+            });
+        let Some(member) = self.members.get_mut(interface) else {
+            return;
+        };
+        if let Some(since) = since {
+            if !heard_by_others && member.hears_neighbours(since) {
+                if member.acquit() {
+                    findings.push(Finding::Say(Message::TargetsSilent {
+                        interface: interface.clone(),
+                    }));
+                }
                 return;
             }
             member.mark(now, Cause::Probes);
         }
-        let key = member.watched.group.clone();
-        let offline = member.watched.offline;
         let group = self
             .groups
             .get_mut(&key)
@@ -76,15 +95,7 @@ impl Detection {
             if group.failed.is_some() {
                 return;
             }
-            let others = |(other, member): &(&InterfaceName, &mut Member)| {
-                *other != interface && member.watched.group == key
-            };
-            let alone = !self
-                .members
-                .iter_mut()
-                .filter(others)
-                .any(|(_, member)| member.witness().contradicts(since));
-            if alone {
+            if !heard_by_others {
                 group.failed = Some(since.map_or(Blackout::Links, |_| Blackout::Targets));
                 findings.push(Finding::Say(Message::GroupFailed { group: name }));
                 for member in self.members.values_mut().filter(|m| m.watched.group == key) {
@@ -100,8 +111,34 @@ impl Detection {
         }
         findings.push(Finding::Say(Message::NicFailed {
             interface: interface.clone(),
-            group: key,
+            group: key.clone(),
         }));
+        if let Some(member) = self.members.get_mut(interface) {
+            let settings = self.settings.of(key.as_ref());
+            member.punish(now, interface, settings, findings);
+        }
+    }
+
+    /// Where nothing works, those that are only held back for calm's sake are taken.
+    pub(super) fn release_held(&mut self, now: Time, findings: &mut Vec<Finding>) {
+        let working: BTreeSet<Option<GroupName>> = self
+            .members
+            .values()
+            .filter(|member| member.works())
+            .map(|member| member.watched.group.clone())
+            .collect();
+        let turns: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| {
+                let group = &member.watched.group;
+                group.is_some() && !working.contains(group) && member.is_held_back()
+            })
+            .map(|(name, _)| (name.clone(), Turn::Mended))
+            .collect();
+        if !turns.is_empty() {
+            self.settle(now, &turns, findings);
+        }
     }
 
     /// Finds groups that have lost their last working member by other ways than its failure, and

@@ -94,7 +94,7 @@ impl Engine {
                 families: interface.families.clone(),
                 fitness: self.fitness(now, name, group),
                 standby: interface.standby,
-                failback: self.settings.failback || self.returning.contains(name),
+                failback: self.settings.of(group).failback || self.returning.contains(name),
             })
             .collect()
     }
@@ -173,7 +173,7 @@ impl Engine {
                 .any(|((home, _), place)| place.interface == *name && home.interface != *name);
         }
         interface.group.is_some()
-            && !self.settings.failback
+            && !self.settings.of(interface.group.as_ref()).failback
             && !self.returning.contains(name)
             && self.has_away(name)
             && !self.asked.logicals.iter().any(|logical| {

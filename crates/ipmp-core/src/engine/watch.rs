@@ -156,6 +156,8 @@ impl Engine {
     }
 
     fn watched(&mut self, actions: &mut Vec<Action>) -> BTreeMap<InterfaceName, Watched> {
+        let subnets = self.subnets();
+        let link_locals = self.link_locals();
         let mut watched = BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {
             let Some(link) = self.link(name).filter(|_| self.is_tracked(name)) else {
@@ -172,12 +174,45 @@ impl Engine {
                     self.test_address(name, Family::Inet),
                     self.test_address(name, Family::Inet6),
                 ],
+                mac: link.mac,
+                link_local: link_locals.get(&link.index).copied(),
+                subnets: subnets.get(&self.domain(name)).cloned().unwrap_or_default(),
                 failed: self.failed.contains(name),
             };
             watched.insert(name.clone(), entry);
         }
         self.disable_ambiguous(&mut watched, actions);
         watched
+    }
+
+    /// Whose addresses are one interface's concern: its group's, or its own if it has none.
+    fn domain(&self, name: &InterfaceName) -> Result<GroupName, InterfaceName> {
+        self.group_of(name).cloned().ok_or_else(|| name.clone())
+    }
+
+    /// Subnets of the addresses in use, of each group and of each interface outside groups.
+    fn subnets(&self) -> BTreeMap<Result<GroupName, InterfaceName>, Vec<InterfaceAddress>> {
+        let mut subnets: BTreeMap<_, BTreeSet<InterfaceAddress>> = BTreeMap::new();
+        for logical in &self.asked.logicals {
+            let is_alone = logical.address.prefix == logical.family().bits();
+            if logical.is_up() && !logical.address.is_link_local6() && !is_alone {
+                let subnets = subnets.entry(self.domain(&logical.home.interface));
+                subnets.or_default().insert(logical.address.subnet());
+            }
+        }
+        let vectors = subnets.into_iter();
+        vectors
+            .map(|(domain, subnets)| (domain, subnets.into_iter().collect()))
+            .collect()
+    }
+
+    /// An IPv6 link-local address of each link that has one.
+    fn link_locals(&self) -> BTreeMap<u32, IpAddr> {
+        let addresses = self.kernel.addresses.keys().rev();
+        addresses
+            .filter(|(_, address)| address.is_link_local6())
+            .map(|(index, address)| (*index, address.ip))
+            .collect()
     }
 
     /// The address probes of an interface are sent from: in use, not movable, IPv4 rather a

@@ -97,7 +97,7 @@ fn failure_detection_times() {
     ] {
         let (settings, complaints) = parse(&format!("FAILURE_DETECTION_TIME={value}\n"));
         assert_eq!(
-            settings.failure_detection_time,
+            settings.common.failure_detection_time,
             Duration::from_millis(ms),
             "{value}"
         );
@@ -151,7 +151,7 @@ fn yes_and_no() {
         ),
     ] {
         let (settings, complaints) = parse(&format!("FAILBACK={value}"));
-        assert_eq!(settings.failback, taken, "{value}");
+        assert_eq!(settings.common.failback, taken, "{value}");
         let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
         assert_eq!(said.join("|"), complaint, "{value}");
         let (settings, complaints) = parse(&format!("track_interfaces_only_with_groups={value}"));
@@ -165,8 +165,8 @@ fn one_bad_line_leaves_the_others() {
     let text = "\u{feff}# comment\n\n  # another\nFAILBACK = no \nfailure_detection_time=5s\r\n\
                 COLOUR=blue\nwhat is this\nFAILBACK=no\n=\n";
     let (settings, complaints) = parse(text);
-    assert!(!settings.failback);
-    assert_eq!(settings.failure_detection_time, Duration::from_secs(5));
+    assert!(!settings.common.failback);
+    assert_eq!(settings.common.failure_detection_time, Duration::from_secs(5));
     assert!(settings.track_only_groups);
     let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -191,14 +191,14 @@ fn files() {
     assert!(complaints.is_empty());
     assert!(settings.ignore_links && settings.multicast_targets_only);
     assert_eq!(
-        settings.failure_detection_time,
-        Settings::default().failure_detection_time
+        settings.common.failure_detection_time,
+        Settings::default().common.failure_detection_time
     );
 
     // Anything at all may be in it.
     fs::write(&path, (0..=255).cycle().take(5000).collect::<Vec<u8>>()).unwrap();
     let (settings, complaints) = read(&path, &options).unwrap();
-    assert!(settings.failback);
+    assert!(settings.common.failback);
     assert!(!complaints.is_empty());
     assert!(read(directory.path(), &options).is_err());
 }

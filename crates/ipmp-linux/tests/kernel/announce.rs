@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ipmp_core::action::Announcement;
-use ipmp_core::detect::Probe;
+use ipmp_core::detect::Echo;
 use ipmp_core::plan::Operation;
 use ipmp_core::{InterfaceAddress, MacAddress};
 use ipmp_linux::announce::announce;
@@ -45,7 +45,7 @@ fn a_neighbour_learns_the_new_place(mut world: World) {
         let (ours, theirs) = (plain(ours), plain(theirs));
         // It must know the address: nobody learns one from an announcement alone.
         let socket = ProbeSocket::open(index, &name("ge0"), ip(&ours), 1).unwrap();
-        let probe = Probe {
+        let probe = Echo {
             interface: name("ge0"),
             index,
             source: ip(&ours),

@@ -1,6 +1,6 @@
 //! Probes across a cable; the kernel at the other end answers.
 
-use ipmp_core::detect::{Probe, Reply};
+use ipmp_core::detect::{Echo, EchoReply};
 use ipmp_core::kernel::{Sysctl, Via};
 use ipmp_core::plan::{NewAddress, Operation};
 use ipmp_linux::monotonic_now;
@@ -35,8 +35,8 @@ pub(crate) const TESTS: &[Test] = &[
 
 const IDENTIFIER: u16 = 0x4950;
 
-fn probe(index: u32, source: &str, target: &str, sequence: u16) -> Probe {
-    Probe {
+fn probe(index: u32, source: &str, target: &str, sequence: u16) -> Echo {
+    Echo {
         interface: name("ge0"),
         index,
         source: ip(source),
@@ -51,13 +51,13 @@ fn open(index: u32, source: &str) -> ProbeSocket {
     ProbeSocket::open(index, &name("ge0"), ip(source), IDENTIFIER).unwrap()
 }
 
-fn answer(socket: &ProbeSocket) -> Reply {
+fn answer(socket: &ProbeSocket) -> EchoReply {
     assert!(wait_readable(socket, PATIENCE), "no answer");
     socket.receive().unwrap()
 }
 
 /// Sends one probe and checks everything about its answer.
-fn echo(socket: &ProbeSocket, probe: &Probe) {
+fn echo(socket: &ProbeSocket, probe: &Echo) {
     let sent = monotonic_now();
     socket.send(probe).unwrap();
     let reply = answer(socket);
@@ -66,7 +66,7 @@ fn echo(socket: &ProbeSocket, probe: &Probe) {
     // The clocks are read one after the other; a stamp may seem a little too early for that.
     let early = sent.since(reply.received);
     assert!(early.as_millis() < 50, "{early:?} before it was sent");
-    let expected = Reply {
+    let expected = EchoReply {
         index: probe.index,
         source: probe.target,
         destination: probe.source,

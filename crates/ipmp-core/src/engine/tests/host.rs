@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::action::Announcement;
 use crate::asked::Saved;
 use crate::command::{Answer, Command, Refusal};
-use crate::detect::{Probe, Reply};
+use crate::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
 use crate::kernel::{Address, Change, Hop, Link, LinkKind, Sysctl, Via};
 use crate::plan::{Operation, OperationError, Plan};
 use crate::{
@@ -318,6 +318,14 @@ impl Host {
                         None => return,
                     },
                     Action::Probe(probe) => self.answer_probe(&probe),
+                    Action::Probed(probed) => panic!("nobody asked for {probed:?}"),
+                    Action::ReadNeighbours(links) => {
+                        let known = links.into_iter().map(|index| Neighbour {
+                            index,
+                            address: "192.168.0.2".parse().unwrap(),
+                        });
+                        events.push_back(Event::Neighbours(known.collect()));
+                    }
                     Action::Announce(announcement) => self.announced.push(announcement),
                     Action::Record(record) => self.records.push(record),
                     Action::Log(message) => self.log.push(message.to_string()),
@@ -507,30 +515,36 @@ impl Host {
 
     /// The network: a neighbour `.2` (or `::2`) answers everything that gets through.
     fn answer_probe(&mut self, probe: &Probe) {
-        let link = self.kernel.links.get(&probe.index);
+        let link = self.kernel.links.get(&probe.index());
         let gets_through =
-            link.is_some_and(Link::is_running) && !self.silent.contains(probe.interface.as_str());
+            link.is_some_and(Link::is_running) && !self.silent.contains(probe.interface().as_str());
         if !gets_through {
             return;
         }
-        let source = match probe.target {
+        let source = match probe.target() {
             IpAddr::V4(target) if target.is_multicast() => "192.168.0.2".parse().unwrap(),
             IpAddr::V6(target) if target.is_multicast() => "fe80::2".parse().unwrap(),
             target => target,
         };
         let received = self.now + Duration::from_micros(300);
-        self.replies.push_back((
-            received,
-            Reply {
-                index: probe.index,
+        let reply = match probe {
+            Probe::Echo(echo) => Reply::Echo(EchoReply {
+                index: echo.index,
                 source,
-                destination: probe.source,
-                identifier: probe.identifier,
-                sequence: probe.sequence,
-                payload: probe.payload,
+                destination: echo.source,
+                identifier: echo.identifier,
+                sequence: echo.sequence,
+                payload: echo.payload,
                 received,
-            },
-        ));
+            }),
+            Probe::Solicitation(solicitation) => Reply::Advertisement(Advertisement {
+                index: solicitation.index,
+                target: source,
+                mac: MacAddress([2, 0, 0, 0, 0, 0xfe]),
+                received,
+            }),
+        };
+        self.replies.push_back((received, reply));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::host::Host;
-use crate::Settings;
+use crate::{GroupSettings, Settings};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -177,7 +177,10 @@ fn lab_2_idle_standby_fails() {
 fn without_failback_the_repaired_one_waits() {
     let mut host = lab1();
     host.configure(Settings {
-        failback: false,
+        common: GroupSettings {
+            failback: false,
+            ..GroupSettings::default()
+        },
         ..Settings::default()
     });
     host.carrier("ge0", false);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::host::Host;
 use crate::kernel::{Change, Via};
 use crate::snapshot::InterfaceState;
-use crate::{Flags, Record, Settings};
+use crate::{Flags, Record};
 
 const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
@@ -157,10 +157,9 @@ fn take(host: &mut Host, step: &Step) {
             host.ifconfig(&format!("{} online", NAMES[i]));
         }
         Step::Failback(failback) => {
-            host.configure(Settings {
-                failback,
-                ..host.settings.clone()
-            });
+            let mut settings = host.settings.clone();
+            settings.common.failback = failback;
+            host.configure(settings);
         }
         Step::Kill(after, i, on) => {
             let held = data_held(host);
