@@ -1,14 +1,17 @@
 //! What detection must do, by tables: the transitions of an interface and of its group.
 
 mod arbitrary;
+mod calm;
+mod confirm;
 mod links;
 mod probes;
+mod solicit;
 mod units;
 
 use std::time::Duration;
 
 use super::simulation::{Nic, World, nic, peer, settings};
-use super::{Finding, Health, Probe, Reply};
+use super::{Echo, EchoReply, Finding, Health, Probe, Reply};
 use crate::message::Message;
 use crate::snapshot::{ProbeState, TargetMode};
 use crate::{Family, GroupName, InterfaceName, Time};
@@ -216,7 +219,7 @@ fn row_12_offline_interfaces_are_not_probed() {
     world.records = true;
     world.nics[1].broken = [true, true];
     world.run(T * 30);
-    assert!(world.sent.iter().all(|probe| probe.interface == name(0)));
+    assert!(world.sent.iter().all(|probe| *probe.interface() == name(0)));
     assert_eq!(health(&world), [Ok, Ok]);
     assert_eq!(
         world.detection.probing(&name(1))[0].state,

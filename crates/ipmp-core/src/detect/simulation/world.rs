@@ -6,9 +6,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::random::Random;
-use super::super::{Detection, Finding, Probe, Reply, Watched};
+use super::super::{
+    Advertisement, Detection, EchoReply, Finding, Neighbour, Probe, Probed, Reply, Watched,
+};
 use crate::message::Message;
-use crate::{Family, InterfaceAddress, InterfaceName, Settings, Time};
+use crate::{
+    Family, GroupSettings, InterfaceAddress, InterfaceName, MacAddress, ProbeMethod, Settings, Time,
+};
 
 /// An interface of the host, and what is wrong with its cable.
 pub(in crate::detect) struct Nic {
@@ -16,6 +20,10 @@ pub(in crate::detect) struct Nic {
     pub(in crate::detect) watched: Watched,
     /// Packets of this family vanish, although the link is up.
     pub(in crate::detect) broken: [bool; 2],
+    /// Only ARP and neighbour solicitations are answered: by a switch, for those behind it.
+    pub(in crate::detect) proxied: bool,
+    /// Until when nothing passes in either direction: a short interruption of the path.
+    pub(in crate::detect) dark_until: Time,
 }
 
 /// Somebody on the link.
@@ -23,7 +31,15 @@ pub(in crate::detect) struct Peer {
     pub(in crate::detect) address: IpAddr,
     pub(in crate::detect) alive: bool,
     pub(in crate::detect) answers_multicast: bool,
+    pub(in crate::detect) answers_echo: bool,
+    pub(in crate::detect) answers_arp: bool,
+    /// Whether the kernel's neighbour table has him.
+    pub(in crate::detect) known: bool,
+    /// Least time between two echo replies to the same address; zero for no limit.
+    pub(in crate::detect) limit: Duration,
     pub(in crate::detect) delay: Duration,
+    /// Delays grow by up to this, evenly spread.
+    pub(in crate::detect) jitter: Duration,
 }
 
 pub(in crate::detect) struct World {
@@ -31,12 +47,16 @@ pub(in crate::detect) struct World {
     pub(in crate::detect) detection: Detection,
     pub(in crate::detect) nics: Vec<Nic>,
     pub(in crate::detect) peers: Vec<Peer>,
-    /// Of so many packets one is lost; 0 for none.
-    pub(in crate::detect) loses_one_in: u64,
+    /// Share of packets that are lost, in each direction, of a thousand.
+    pub(in crate::detect) loss: u64,
     pub(in crate::detect) said: Vec<(Time, Message)>,
     /// Whether probes sent are kept, and those that are.
     pub(in crate::detect) records: bool,
     pub(in crate::detect) sent: Vec<Probe>,
+    /// What became of probes, if detection tells.
+    pub(in crate::detect) fates: Vec<Probed>,
+    /// When each peer last answered an echo request to each address.
+    answered: BTreeMap<(IpAddr, IpAddr), Time>,
     pub(in crate::detect) random: Random,
     arriving: BinaryHeap<Reverse<Arrival>>,
     arrivals: u64,
@@ -58,9 +78,27 @@ impl Ord for Arrival {
     }
 }
 
+/// The original's rules: echo requests, five lost in a row, no damping.
 pub(in crate::detect) fn settings(detection_time: Duration) -> Settings {
     Settings {
-        failure_detection_time: detection_time,
+        common: GroupSettings {
+            failure_detection_time: detection_time,
+            probe: ProbeMethod::Icmp,
+            confirm: None,
+            dampening: None,
+            ..GroupSettings::default()
+        },
+        ..Settings::default()
+    }
+}
+
+/// Ours, as they are by default.
+pub(in crate::detect) fn modern(detection_time: Duration) -> Settings {
+    Settings {
+        common: GroupSettings {
+            failure_detection_time: detection_time,
+            ..GroupSettings::default()
+        },
         ..Settings::default()
     }
 }
@@ -85,9 +123,14 @@ pub(in crate::detect) fn nic(number: u8, families: &[Family]) -> Nic {
                 test(Family::Inet, format!("10.0.0.{}", number + 1), 24),
                 test(Family::Inet6, format!("fe80::{}", number + 1), 64),
             ],
+            mac: Some(MacAddress([2, 0, 0, 0, 0, number])),
+            link_local: None,
+            subnets: Vec::new(),
             failed: false,
         },
         broken: [false, false],
+        proxied: false,
+        dark_until: Time::ZERO,
     }
 }
 
@@ -96,7 +139,12 @@ pub(in crate::detect) fn peer(address: &str, answers_multicast: bool) -> Peer {
         address: address.parse().unwrap(),
         alive: true,
         answers_multicast,
+        answers_echo: true,
+        answers_arp: true,
+        known: false,
+        limit: Duration::ZERO,
         delay: Duration::from_micros(300),
+        jitter: Duration::ZERO,
     }
 }
 
@@ -112,10 +160,12 @@ impl World {
             detection: Detection::new(settings, seed),
             nics,
             peers,
-            loses_one_in: 0,
+            loss: 0,
             said: Vec::new(),
             records: false,
             sent: Vec::new(),
+            fates: Vec::new(),
+            answered: BTreeMap::new(),
             random: Random::new(!seed),
             arriving: BinaryHeap::new(),
             arrivals: 0,
@@ -191,48 +241,55 @@ impl World {
         std::mem::take(&mut self.said)
     }
 
+    /// The host does nothing for `span`; what comes in meanwhile waits, with the kernel's stamp.
+    pub(in crate::detect) fn stall(&mut self, span: Duration) {
+        self.now = self.now + span;
+    }
+
     pub(in crate::detect) fn carry_out(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             match finding {
                 Finding::Say(message) => self.said.push((self.now, message)),
                 Finding::Send(probe) => self.transmit(probe),
+                Finding::Probed(probed) => self.fates.push(probed),
+                Finding::ReadNeighbours(links) => self.read_neighbours(&links),
             }
         }
     }
 
+    fn read_neighbours(&mut self, links: &[u32]) {
+        let known = self.peers.iter().filter(|peer| peer.known);
+        let neighbours: Vec<_> = known
+            .flat_map(|peer| {
+                links.iter().map(|&index| Neighbour {
+                    index,
+                    address: peer.address,
+                })
+            })
+            .collect();
+        self.detection.neighbours(&neighbours);
+    }
+
     fn transmit(&mut self, probe: Probe) {
-        let family = Family::of(probe.target);
+        let family = Family::of(probe.target());
         let nic = self
             .nics
             .iter()
-            .find(|nic| nic.watched.index == probe.index);
-        let passes = nic.is_some_and(|nic| nic.watched.running && !nic.broken[family as usize]);
-        let multicast = probe.target.is_multicast();
+            .find(|nic| nic.watched.index == probe.index());
+        let passes = nic.is_some_and(|nic| {
+            let echo = matches!(probe, Probe::Echo(_));
+            nic.watched.running
+                && !nic.broken[family as usize]
+                && self.now >= nic.dark_until
+                && !(nic.proxied && echo)
+        });
         if passes {
-            for peer in &self.peers {
-                let answers = peer.alive
-                    && if multicast {
-                        peer.answers_multicast && Family::of(peer.address) == family
-                    } else {
-                        peer.address == probe.target
-                    };
-                let lost = self.loses_one_in != 0
-                    && self.random.number().is_multiple_of(self.loses_one_in);
-                if !answers || lost {
-                    continue;
+            for at in 0..self.peers.len() {
+                if let Some(reply) = self.answer(at, &probe) {
+                    self.arrivals += 1;
+                    let arrival = Arrival(reply.received(), self.arrivals, reply);
+                    self.arriving.push(Reverse(arrival));
                 }
-                let reply = Reply {
-                    index: probe.index,
-                    source: peer.address,
-                    destination: probe.source,
-                    identifier: probe.identifier,
-                    sequence: probe.sequence,
-                    payload: probe.payload,
-                    received: self.now + peer.delay,
-                };
-                self.arrivals += 1;
-                let arrival = Arrival(reply.received, self.arrivals, reply);
-                self.arriving.push(Reverse(arrival));
             }
         }
         if self.records {
@@ -240,12 +297,68 @@ impl World {
         }
     }
 
+    /// What a peer answers, if he is asked and both packets get through.
+    fn answer(&mut self, at: usize, probe: &Probe) -> Option<Reply> {
+        let peer = &self.peers[at];
+        let for_all = probe.target().is_multicast();
+        let asked = if for_all {
+            peer.answers_multicast && Family::of(peer.address) == Family::of(probe.target())
+        } else {
+            peer.address == probe.target()
+        };
+        if !peer.alive || !asked {
+            return None;
+        }
+        let passes = self.passes() && self.passes();
+        let peer = &self.peers[at];
+        let received = self.now + peer.delay + self.random.up_to(peer.jitter);
+        let reply = match probe {
+            Probe::Echo(echo) => {
+                let key = (peer.address, echo.source);
+                let limited = self
+                    .answered
+                    .get(&key)
+                    .is_some_and(|&last| self.now.since(last) < peer.limit);
+                if !peer.answers_echo || limited {
+                    return None;
+                }
+                self.answered.insert(key, self.now);
+                Reply::Echo(EchoReply {
+                    index: echo.index,
+                    source: peer.address,
+                    destination: echo.source,
+                    identifier: echo.identifier,
+                    sequence: echo.sequence,
+                    payload: echo.payload,
+                    received,
+                })
+            }
+            Probe::Solicitation(solicitation) => {
+                if !peer.answers_arp {
+                    return None;
+                }
+                Reply::Advertisement(Advertisement {
+                    index: solicitation.index,
+                    target: peer.address,
+                    mac: MacAddress([2, 0, 0, 0, 1, 0]),
+                    received,
+                })
+            }
+        };
+        passes.then_some(reply)
+    }
+
+    /// Whether a packet is not one of those that get lost.
+    fn passes(&mut self) -> bool {
+        self.loss == 0 || self.random.number() % 1_000 >= self.loss
+    }
+
     fn deliver(&mut self, reply: &Reply) {
         let nic = self
             .nics
             .iter()
-            .find(|nic| nic.watched.index == reply.index);
-        if nic.is_some_and(|nic| nic.watched.running) {
+            .find(|nic| nic.watched.index == reply.index());
+        if nic.is_some_and(|nic| nic.watched.running && reply.received() >= nic.dark_until) {
             let findings = self.detection.reply(self.now, reply);
             self.carry_out(findings);
         }

@@ -6,8 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::simulation::{nic, settings};
-use super::super::{Detection, Finding, Health, Probe, Reply, Watched};
-use crate::{Family, Time};
+use super::super::{
+    Advertisement, Detection, EchoReply, Finding, Health, Neighbour, Probe, Reply, Watched,
+};
+use crate::{Confirm, Family, GroupSettings, MacAddress, ProbeMethod, Time};
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -18,8 +20,37 @@ enum Input {
     TickWhenDue,
     TickLate(u64),
     Wait(u64),
-    Configure(u64, bool, bool),
+    Configure(u64, bool, bool, Rules),
+    Neighbours(Vec<u8>),
     SetFailed(u8, bool),
+}
+
+/// Settings of a group, as far as they change what is done.
+#[derive(Clone, Debug)]
+struct Rules {
+    method: ProbeMethod,
+    confirm: bool,
+    dampening: bool,
+    hold_down: u64,
+    named: bool,
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let method = prop_oneof![
+        Just(ProbeMethod::Auto),
+        Just(ProbeMethod::Icmp),
+        Just(ProbeMethod::Arp)
+    ];
+    let named = prop::bool::weighted(0.2);
+    (method, any::<bool>(), any::<bool>(), 0u64..10_000, named).prop_map(
+        |(method, confirm, dampening, hold_down, named)| Rules {
+            method,
+            confirm,
+            dampening,
+            hold_down,
+            named,
+        },
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -61,8 +92,9 @@ fn input() -> impl Strategy<Value = Input> {
         20 => Just(Input::TickWhenDue),
         1 => (0u64..100_000_000).prop_map(Input::TickLate),
         1 => (0u64..10_000_000).prop_map(Input::Wait),
-        1 => (0u64..100_000, any::<bool>(), any::<bool>())
-            .prop_map(|(ms, links, multicast)| Input::Configure(ms, links, multicast)),
+        1 => (0u64..100_000, any::<bool>(), any::<bool>(), rules())
+            .prop_map(|(ms, links, multicast, rules)| Input::Configure(ms, links, multicast, rules)),
+        1 => prop::collection::vec(any::<u8>(), 0..9).prop_map(Input::Neighbours),
         1 => (0u8..4, any::<bool>()).prop_map(|(nic, failed)| Input::SetFailed(nic, failed)),
     ]
 }
@@ -88,22 +120,34 @@ fn watched(number: u8, change: &Change) -> Option<Watched> {
         offline,
         failed,
         test: [inet.filter(|_| tests[0]), inet6.filter(|_| tests[1])],
+        subnets: inet.map(|test| test.subnet()).into_iter().collect(),
         ..full
     })
 }
 
 fn answer(probe: &Probe, received: Time, spoilt: Option<usize>) -> Reply {
-    let source = if probe.target.is_multicast() {
-        let host = if probe.target.is_ipv4() {
+    let source = if probe.target().is_multicast() {
+        let host = if probe.target().is_ipv4() {
             "10.0.0.77"
         } else {
             "fe80::77"
         };
         host.parse().unwrap()
     } else {
-        probe.target
+        probe.target()
     };
-    let mut reply = Reply {
+    let probe = match probe {
+        Probe::Echo(echo) => echo,
+        Probe::Solicitation(_) => {
+            return Reply::Advertisement(Advertisement {
+                index: probe.index() + u32::from(spoilt == Some(0)),
+                target: source,
+                mac: MacAddress([2, 0, 0, 0, 0, 9]),
+                received: spoilt.map_or(received, |_| Time::ZERO),
+            });
+        }
+    };
+    let mut reply = EchoReply {
         index: probe.index,
         source,
         destination: probe.source,
@@ -121,7 +165,7 @@ fn answer(probe: &Probe, received: Time, spoilt: Option<usize>) -> Reply {
         Some(_) => reply.received = Time::ZERO,
         None => {}
     }
-    reply
+    Reply::Echo(reply)
 }
 
 /// Feeds everything in; gives back everything that came out.
@@ -179,8 +223,32 @@ fn play(seed: u64, inputs: &[Input]) -> Vec<Finding> {
                 now = now + Duration::from_micros(*micros);
                 detection.tick(now)
             }
-            Input::Configure(ms, ignore_links, multicast_targets_only) => {
+            Input::Neighbours(last) => {
+                let known: Vec<_> = last
+                    .iter()
+                    .map(|&n| Neighbour {
+                        index: 10 + u32::from(n % 4),
+                        address: format!("10.0.0.{n}").parse().unwrap(),
+                    })
+                    .collect();
+                detection.neighbours(&known);
+                Vec::new()
+            }
+            Input::Configure(ms, ignore_links, multicast_targets_only, rules) => {
+                let common = GroupSettings {
+                    probe: rules.method,
+                    confirm: rules.confirm.then(Confirm::default),
+                    dampening: rules.dampening.then_some(Duration::from_mins(1)),
+                    hold_down: Duration::from_millis(rules.hold_down),
+                    targets: if rules.named {
+                        vec!["10.0.0.200".parse().unwrap()]
+                    } else {
+                        Vec::new()
+                    },
+                    ..settings(Duration::from_millis(*ms)).common
+                };
                 let settings = crate::Settings {
+                    common,
                     ignore_links: *ignore_links,
                     multicast_targets_only: *multicast_targets_only,
                     ..settings(Duration::from_millis(*ms))
@@ -205,7 +273,7 @@ fn play(seed: u64, inputs: &[Input]) -> Vec<Finding> {
                 .rev()
                 .filter_map(|finding| match finding {
                     Finding::Send(probe) => Some(probe.clone()),
-                    Finding::Say(_) => None,
+                    _ => None,
                 }),
         );
         for (name, watched) in &all {

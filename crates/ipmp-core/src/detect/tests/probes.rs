@@ -13,18 +13,25 @@ fn targets(world: &World, nic: usize, family: usize) -> Vec<String> {
         .collect()
 }
 
-fn probes(findings: Vec<Finding>) -> Vec<Probe> {
+fn probes(findings: Vec<Finding>) -> Vec<Echo> {
     findings
         .into_iter()
         .filter_map(|finding| match finding {
-            Finding::Send(probe) => Some(probe),
-            Finding::Say(_) => None,
+            Finding::Send(Probe::Echo(probe)) => Some(probe),
+            _ => None,
         })
         .collect()
 }
 
-fn answer(probe: &Probe, received: Time) -> Reply {
-    Reply {
+fn as_echo(probe: &Probe) -> Option<&Echo> {
+    match probe {
+        Probe::Echo(echo) => Some(echo),
+        Probe::Solicitation(_) => None,
+    }
+}
+
+fn answer(probe: &Echo, received: Time) -> EchoReply {
+    EchoReply {
         index: probe.index,
         source: probe.target,
         destination: probe.source,
@@ -57,6 +64,7 @@ fn probes_as_they_are_sent() {
         let own: Vec<_> = world
             .sent
             .iter()
+            .filter_map(as_echo)
             .filter(|probe| probe.source.to_string() == source)
             .collect();
         assert!((19..=21).contains(&own.len()), "one each interval");
@@ -81,7 +89,7 @@ fn probes_as_they_are_sent() {
 
 #[test]
 fn only_the_answer_is_the_answer() {
-    type Spoil = fn(&mut Reply);
+    type Spoil = fn(&mut EchoReply);
     let cases: [(&str, Spoil, u64, u64); 8] = [
         ("true", |_| {}, 1, 0),
         ("another identifier", |r| r.identifier ^= 1, 0, 1),
@@ -108,14 +116,18 @@ fn only_the_answer_is_the_answer() {
         let sent = probes(world.detection.tick(world.now));
         let mut reply = answer(&sent[0], world.now + Duration::from_millis(1));
         spoil(&mut reply);
-        world.detection.reply(world.now, &reply);
+        world
+            .detection
+            .reply(world.now, &Reply::Echo(reply.clone()));
         let probing = &world.detection.probing(&name(0))[0];
         assert_eq!(
             (probing.acknowledged, probing.unknown),
             (acknowledged, unknown),
             "{what}"
         );
-        world.detection.reply(world.now, &reply);
+        world
+            .detection
+            .reply(world.now, &Reply::Echo(reply.clone()));
         let twice = world.detection.probing(&name(0))[0].unknown;
         let expected = if what == "another link" {
             0
@@ -154,12 +166,14 @@ fn in_the_quiet_period_nothing_fails() {
 fn our_own_lateness_is_nobodys_fault() {
     let mut world = running(&[V4, V4]);
     // The daemon wakes every two and a half intervals, and reads answers only after it has ticked.
-    let mut unread: Vec<Reply> = Vec::new();
+    let mut unread: Vec<EchoReply> = Vec::new();
     for _ in 0..40 {
         world.now = world.now + T * 5 / 2;
         let sent = probes(world.detection.tick(world.now));
         for reply in unread.drain(..) {
-            world.detection.reply(world.now, &reply);
+            world
+                .detection
+                .reply(world.now, &Reply::Echo(reply.clone()));
         }
         unread = sent
             .iter()
@@ -192,7 +206,7 @@ fn round_trips_are_measured_by_the_kernels_clock() {
         let read = world.now + Duration::from_millis(100);
         world
             .detection
-            .reply(read, &answer(&sent[0], world.now + took));
+            .reply(read, &Reply::Echo(answer(&sent[0], world.now + took)));
         let target = &world.detection.probing(&name(0))[0].targets[0];
         (target.rtt_average, target.rtt_deviation)
     };
@@ -288,7 +302,12 @@ fn the_only_host_is_not_enough() {
     assert_eq!(targets(&world, 0, 0).len(), 2);
     world.records = true;
     world.run(T * 5);
-    assert!(world.sent.iter().all(|probe| !probe.target.is_multicast()));
+    assert!(
+        world
+            .sent
+            .iter()
+            .all(|probe| !probe.target().is_multicast())
+    );
     // One of them dies: it is forgotten, and another one looked for.
     world.peers[0].alive = false;
     world.run(T * 12);

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::super::group::{Group, Witness};
 use super::super::history::{HISTORY, History, Losses, Outcome, Sample, comes_after};
 use super::super::link::Link;
+use super::super::payload::Kind;
 use super::super::random::Random;
 use super::super::rtt::Estimate;
 use super::super::schedule::Schedule;
 use super::super::targets::{Reserve, Target, Targets};
-use crate::Time;
+use crate::{GroupSettings, Time};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -18,6 +19,13 @@ const fn ms(ms: u64) -> Duration {
 
 const fn at(ms: u64) -> Time {
     Time::from_millis(ms)
+}
+
+fn detecting(ms: u64) -> GroupSettings {
+    GroupSettings {
+        failure_detection_time: Duration::from_millis(ms),
+        ..GroupSettings::default()
+    }
 }
 
 fn ip(last: u8) -> IpAddr {
@@ -36,6 +44,8 @@ fn history(outcomes: &str, targets: u64) -> History {
         history.push(Sample {
             sequence: u16::try_from(n).unwrap(),
             cookie: n,
+            kind: Kind::Failure,
+            solicitation: false,
             target: ip(u8::try_from(n % targets).unwrap()),
             sent: at(n * 1_000),
             outcome: match outcome {
@@ -322,14 +332,8 @@ fn the_third_link_up_within_a_minute_is_held() {
 
 #[test]
 fn intervals() {
-    for (detection_time, interval) in [
-        (10_000, 1_428),
-        (100, 14),
-        (1, 14),
-        (1_000, 142),
-        (70_000, 10_000),
-    ] {
-        let pace = Group::new(ms(detection_time)).pace();
+    for (detection_time, interval) in [(10_000, 1_428), (100, 14), (1_000, 142), (70_000, 10_000)] {
+        let pace = Group::new(detecting(detection_time)).pace();
         assert_eq!(pace.interval, ms(interval), "{detection_time}");
         assert_eq!(pace.configured, pace.interval);
     }
@@ -337,7 +341,7 @@ fn intervals() {
 
 #[test]
 fn detection_time_rises_and_falls() {
-    let mut group = Group::new(ms(10_000));
+    let mut group = Group::new(detecting(10_000));
     group.raise(at(0), ms(3_000));
     assert_eq!(group.pace().interval, ms(6_000));
     assert_eq!(group.detection_time(), ms(42_000));
@@ -358,9 +362,9 @@ fn detection_time_rises_and_falls() {
     assert!(!group.may_improve(at(1_000_000)));
 
     group.raise(at(0), ms(3_000));
-    group.configure(ms(20_000));
+    group.configure(detecting(20_000));
     assert_eq!(group.detection_time(), ms(42_000), "still too short");
-    group.configure(ms(50_000));
+    group.configure(detecting(50_000));
     assert_eq!(group.detection_time(), ms(50_000));
 }
 
