@@ -216,6 +216,9 @@ impl Driver {
         match action {
             Action::Apply(plan) => self.apply(&plan, events),
             Action::Probe(probe) => self.probes.send(&probe),
+            // Whoever watches probes is to be told here.
+            Action::Probed(_) => {}
+            Action::ReadNeighbours(_) => events.push_back(Event::Neighbours(Vec::new())),
             Action::Announce(announcement) => {
                 tracing::debug!(
                     target: FAILOVER,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::{io, iter};
 
 use ipmp_core::Time;
-use ipmp_core::detect::{Probe, Reply};
+use ipmp_core::detect::{Echo, Probe, Reply};
 use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::ProbeSocket;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -73,6 +73,13 @@ impl Probes {
     /// Sends a probe. One that does not leave is a probe that is not answered, which is what
     /// detection is there to notice; the reason is said in detail.
     pub(crate) fn send(&mut self, probe: &Probe) {
+        match probe {
+            Probe::Echo(probe) => self.send_echo(probe),
+            Probe::Solicitation(_) => self.unsent = self.unsent.saturating_add(1),
+        }
+    }
+
+    fn send_echo(&mut self, probe: &Echo) {
         let key = (probe.index, probe.source, probe.identifier);
         let sent = self.socket(key, probe).and_then(|entry| {
             entry.used = monotonic_now();
@@ -97,7 +104,7 @@ impl Probes {
         }
     }
 
-    fn socket(&mut self, key: Key, probe: &Probe) -> io::Result<&mut Entry> {
+    fn socket(&mut self, key: Key, probe: &Echo) -> io::Result<&mut Entry> {
         if !self.sockets.contains_key(&key) {
             let (index, source, identifier) = key;
             let socket = ProbeSocket::open(index, &probe.interface, source, identifier)?;
@@ -186,7 +193,7 @@ impl Probes {
                 target: PROBE,
                 "received {} from {} on link {}", reply.sequence, reply.source, reply.index
             );
-            replies.push(reply);
+            replies.push(Reply::Echo(reply));
         }
     }
 }
