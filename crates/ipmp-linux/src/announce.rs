@@ -12,15 +12,13 @@ use etherparse::icmpv6::NeighborAdvertisementHeader;
 use etherparse::{ArpEthIpv4Packet, ArpOperation, EtherType, Icmpv6Type, PacketBuilder};
 use ipmp_core::action::Announcement;
 use ipmp_core::{InterfaceName, MacAddress};
-use nix::libc;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
+
+use crate::packet::{self, HOP_LIMIT, device_address};
 
 /// Where Ethernet carries packets for all nodes of an IPv6 link.
 const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-
-/// Nobody's router may carry these on, and receivers refuse what one has (RFC 4861 section 7.1.2).
-const HOP_LIMIT: u8 = 255;
 
 /// An announcement that could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +42,8 @@ pub fn announce(announcement: &Announcement) -> Vec<AnnounceError> {
         error,
     };
     let addresses = &announcement.addresses;
-    // A socket without a protocol receives nothing. A new one for each round costs some microseconds.
-    // A device with a full queue is not waited for: the announcement counts as not sent.
-    match Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None) {
+    // A new socket for each round costs some microseconds.
+    match packet::open() {
         Ok(socket) => addresses
             .iter()
             .filter_map(|address| {
@@ -117,26 +114,6 @@ fn neighbour_advertisement(mac: MacAddress, ip: Ipv6Addr) -> io::Result<Vec<u8>>
     let mut bytes = Vec::new();
     frame.write(&mut bytes, &body).map_err(io::Error::other)?;
     Ok(bytes)
-}
-
-/// The address of a device for whole frames (`packet(7)`).
-#[expect(unsafe_code, reason = "no library makes this kind of address")]
-fn device_address(index: u32, protocol: EtherType) -> io::Result<SockAddr> {
-    let index = i32::try_from(index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
-    // SAFETY: the storage is zeroed, aligned and large enough for every kind of socket address;
-    // sockaddr_ll consists of integers, so zeros are one; the length is that of what is written.
-    let ((), address) = unsafe {
-        SockAddr::try_init(|storage, length| {
-            let address = storage.cast::<libc::sockaddr_ll>();
-            (*address).sll_family =
-                libc::sa_family_t::try_from(libc::AF_PACKET).unwrap_or_default();
-            (*address).sll_protocol = protocol.0.to_be();
-            (*address).sll_ifindex = index;
-            *length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or_default();
-            Ok(())
-        })
-    }?;
-    Ok(address)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! | what | how many | owned by |
 //! |---|---|---|
 //! | [`rtnl::Rtnl`] | one per daemon or tool | its driver loop |
-//! | [`probe::ProbeSocket`] | one per interface and test address | the driver loop |
+//! | [`probe::EchoSocket`] | one per family | the driver loop |
+//! | [`probe::ArpSocket`], [`probe::NeighbourSocket`] | one of each | the driver loop |
 //! | [`announce::announce`] | a socket for each call, closed before it returns | nobody |
 //!
 //! Numbers that the kernel sends are checked before they are believed: nothing received panics.
@@ -14,6 +15,7 @@
 pub mod announce;
 pub mod clock;
 pub mod netns;
+mod packet;
 pub mod probe;
 pub mod process;
 pub mod rtnl;

@@ -5,9 +5,9 @@ use std::time::Instant;
 use ipmp_core::action::Announcement;
 use ipmp_core::detect::Echo;
 use ipmp_core::plan::Operation;
-use ipmp_core::{InterfaceAddress, MacAddress};
+use ipmp_core::{Family, InterfaceAddress, MacAddress};
 use ipmp_linux::announce::announce;
-use ipmp_linux::probe::ProbeSocket;
+use ipmp_linux::probe::EchoSocket;
 
 use crate::world::{PATIENCE, Test, World, add_address, ip, must, name, wait_readable};
 
@@ -44,7 +44,7 @@ fn a_neighbour_learns_the_new_place(mut world: World) {
         let plain = |text: &str| text.split_once('/').unwrap().0.to_owned();
         let (ours, theirs) = (plain(ours), plain(theirs));
         // It must know the address: nobody learns one from an announcement alone.
-        let socket = ProbeSocket::open(index, &name("ge0"), ip(&ours), 1).unwrap();
+        let mut socket = EchoSocket::open(Family::of(ip(&ours))).unwrap();
         let probe = Echo {
             interface: name("ge0"),
             index,

@@ -16,6 +16,7 @@ mod probe;
 mod routes;
 mod rtnl;
 mod silence;
+mod solicit;
 mod world;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         routes::TESTS,
         silence::TESTS,
         probe::TESTS,
+        solicit::TESTS,
         announce::TESTS,
     ]
     .concat()

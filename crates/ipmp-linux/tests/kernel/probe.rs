@@ -1,10 +1,11 @@
 //! Probes across a cable; the kernel at the other end answers.
 
-use ipmp_core::detect::{Echo, EchoReply};
+use ipmp_core::Family;
+use ipmp_core::detect::{Echo, EchoReply, Reply};
 use ipmp_core::kernel::{Sysctl, Via};
 use ipmp_core::plan::{NewAddress, Operation};
 use ipmp_linux::monotonic_now;
-use ipmp_linux::probe::ProbeSocket;
+use ipmp_linux::probe::EchoSocket;
 
 use crate::world::{
     PATIENCE, Test, World, add_address, hop, ip, must, name, new_address, route, wait_readable,
@@ -27,9 +28,11 @@ pub(crate) const TESTS: &[Test] = &[
         "answers_to_others_do_not_come_up",
         answers_to_others_do_not_come_up,
     ),
+    ("one_socket_serves_all_links", one_socket_serves_all_links),
+    ("many_are_taken_at_a_time", many_are_taken_at_a_time),
     (
-        "a_socket_needs_its_link_and_address",
-        a_socket_needs_its_link_and_address,
+        "a_probe_needs_its_link_and_address",
+        a_probe_needs_its_link_and_address,
     ),
 ];
 
@@ -47,17 +50,30 @@ fn probe(index: u32, source: &str, target: &str, sequence: u16) -> Echo {
     }
 }
 
-fn open(index: u32, source: &str) -> ProbeSocket {
-    ProbeSocket::open(index, &name("ge0"), ip(source), IDENTIFIER).unwrap()
+fn open(source: &str) -> EchoSocket {
+    EchoSocket::open(Family::of(ip(source))).unwrap()
 }
 
-fn answer(socket: &ProbeSocket) -> EchoReply {
+/// What is there to be received now.
+fn received(socket: &mut EchoSocket) -> Vec<EchoReply> {
+    let mut replies = Vec::new();
+    while socket.receive(&mut replies) {}
+    let echo = |reply| match reply {
+        Reply::Echo(reply) => reply,
+        Reply::Advertisement(other) => panic!("{other:?}"),
+    };
+    replies.into_iter().map(echo).collect()
+}
+
+fn answer(socket: &mut EchoSocket) -> EchoReply {
     assert!(wait_readable(socket, PATIENCE), "no answer");
-    socket.receive().unwrap()
+    let mut replies = received(socket);
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    replies.remove(0)
 }
 
 /// Sends one probe and checks everything about its answer.
-fn echo(socket: &ProbeSocket, probe: &Echo) {
+fn echo(socket: &mut EchoSocket, probe: &Echo) {
     let sent = monotonic_now();
     socket.send(probe).unwrap();
     let reply = answer(socket);
@@ -76,16 +92,18 @@ fn echo(socket: &ProbeSocket, probe: &Echo) {
         received: reply.received,
     };
     assert_eq!(reply, expected);
-    assert_eq!(socket.receive(), None);
 }
 
 fn echo_over_ipv4(mut world: World) {
     let (index, far) = world.cable("ge0", "sw0");
     world.far_address(far, "192.0.2.254/24");
     must(&mut world.near, [add_address(index, "192.0.2.1/24")]);
-    let socket = open(index, "192.0.2.1");
+    let mut socket = open("192.0.2.1");
     for sequence in [1, 2, u16::MAX] {
-        echo(&socket, &probe(index, "192.0.2.1", "192.0.2.254", sequence));
+        echo(
+            &mut socket,
+            &probe(index, "192.0.2.1", "192.0.2.254", sequence),
+        );
     }
 }
 
@@ -101,7 +119,7 @@ fn echo_over_ipv6(mut world: World) {
         ],
     );
     for (source, target) in [("fe80::1", "fe80::254"), ("2001:db8::1", "2001:db8::254")] {
-        echo(&open(index, source), &probe(index, source, target, 7));
+        echo(&mut open(source), &probe(index, source, target, 7));
     }
 }
 
@@ -131,8 +149,8 @@ fn probing_from_a_device_that_no_route_uses(mut world: World) {
             Operation::AddRoute(route("192.0.2.0/24", 0, Via::Nexthop(1))),
         ],
     );
-    let socket = open(index, "192.0.2.1");
-    echo(&socket, &probe(index, "192.0.2.1", "192.0.2.254", 1));
+    let mut socket = open("192.0.2.1");
+    echo(&mut socket, &probe(index, "192.0.2.1", "192.0.2.254", 1));
 }
 
 fn probing_past_a_default_route(mut world: World) {
@@ -147,15 +165,30 @@ fn probing_past_a_default_route(mut world: World) {
             Operation::AddRoute(route("0.0.0.0/0", 0, Via::Nexthop(1))),
         ],
     );
-    let socket = open(index, "192.0.2.1");
-    echo(&socket, &probe(index, "192.0.2.1", "192.0.2.254", 1));
+    let mut socket = open("192.0.2.1");
+    echo(&mut socket, &probe(index, "192.0.2.1", "192.0.2.254", 1));
 }
 
 fn ipv6_needs_a_route_of_its_subnet(mut world: World) {
     let (index, far) = world.cable("ge0", "sw0");
+    let (other, _) = world.cable("ge1", "sw1");
     world.far_address(far, "2001:db8::254/64");
-    must(&mut world.near, [without_route(index, "2001:db8::1/64")]);
-    let socket = open(index, "2001:db8::1");
+    must(
+        &mut world.near,
+        [
+            without_route(index, "2001:db8::1/64"),
+            // Another link's is not taken for it.
+            Operation::AddRoute(route(
+                "2001:db8::/64",
+                1,
+                Via::Link {
+                    index: other,
+                    gateway: None,
+                },
+            )),
+        ],
+    );
+    let mut socket = open("2001:db8::1");
     let probe = probe(index, "2001:db8::1", "2001:db8::254", 1);
     let refused = socket.send(&probe).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(nix::libc::ENETUNREACH));
@@ -167,7 +200,7 @@ fn ipv6_needs_a_route_of_its_subnet(mut world: World) {
         &mut world.near,
         [Operation::AddRoute(route("2001:db8::/64", 2048, via))],
     );
-    echo(&socket, &probe);
+    echo(&mut socket, &probe);
 }
 
 fn all_hosts_can_be_asked(mut world: World) {
@@ -189,9 +222,9 @@ fn all_hosts_can_be_asked(mut world: World) {
         ("192.0.2.1", "224.0.0.1", "192.0.2.254"),
         ("fe80::1", "ff02::1", "fe80::254"),
     ] {
-        let socket = open(index, source);
+        let mut socket = open(source);
         socket.send(&probe(index, source, all, 3)).unwrap();
-        let reply = answer(&socket);
+        let reply = answer(&mut socket);
         // The far link has another address of the kernel's choice; either may answer.
         if reply.source.is_ipv4() {
             assert_eq!(reply.source, ip(target));
@@ -212,44 +245,93 @@ fn answers_to_others_do_not_come_up(mut world: World) {
         ],
     );
     for (source, target) in [("192.0.2.1", "192.0.2.254"), ("fe80::1", "fe80::254")] {
-        let ours = open(index, source);
-        let stranger = ProbeSocket::open(index, &name("ge0"), ip(source), 99).unwrap();
+        let mut ours = open(source);
+        echo(&mut ours, &probe(index, source, target, 1));
+        let mut stranger = open(source);
         let mut others = probe(index, source, target, 1);
-        others.identifier = 99;
+        others.identifier = IDENTIFIER + 1;
         stranger.send(&others).unwrap();
-        assert_eq!(answer(&stranger).identifier, 99);
+        assert_eq!(answer(&mut stranger).identifier, IDENTIFIER + 1);
         // Both sockets are served from the same packet, so ours has nothing and never will.
-        assert_eq!(ours.receive(), None);
-        echo(&ours, &probe(index, source, target, 2));
+        assert!(!wait_readable(&ours, std::time::Duration::ZERO));
+        echo(&mut ours, &probe(index, source, target, 2));
     }
 }
 
-fn a_socket_needs_its_link_and_address(mut world: World) {
+fn one_socket_serves_all_links(mut world: World) {
+    let cables = [world.cable("ge0", "sw0"), world.cable("ge1", "sw1")];
+    for (at, (index, far)) in (0..).zip(cables) {
+        world.far_address(far, &format!("10.0.{at}.254/24"));
+        // The same on both: only the link tells which one is meant.
+        world.far_address(far, "fe80::254/64");
+        let own = [format!("10.0.{at}.1/24"), format!("fe80::{}/64", at + 1)];
+        must(&mut world.near, own.map(|own| add_address(index, &own)));
+    }
+    let (mut four, mut six) = (open("10.0.0.1"), open("fe80::1"));
+    // There and back, so that every turn changes the link.
+    for sequence in 1..=4 {
+        for (at, (index, _)) in (0..).zip(cables) {
+            let one = |source: String, target: String| Echo {
+                // Numbers far apart, in an order that makes the range grow both ways.
+                identifier: [0x4950, 0x4000][at],
+                ..probe(index, &source, &target, sequence)
+            };
+            let (own, far) = (format!("10.0.{at}.1"), format!("10.0.{at}.254"));
+            echo(&mut four, &one(own, far));
+            let own = format!("fe80::{}", at + 1);
+            echo(&mut six, &one(own, "fe80::254".to_owned()));
+        }
+    }
+}
+
+fn many_are_taken_at_a_time(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    world.far_address(far, "192.0.2.254/24");
+    must(&mut world.near, [add_address(index, "192.0.2.1/24")]);
+    let mut socket = open("192.0.2.1");
+    echo(&mut socket, &probe(index, "192.0.2.1", "192.0.2.254", 0));
+    // More than the system's usual receive buffer holds.
+    let count = 1000;
+    for sequence in 1..=count {
+        let one = probe(index, "192.0.2.1", "192.0.2.254", sequence);
+        socket.send(&one).unwrap();
+    }
+    let mut sequences = Vec::new();
+    while sequences.len() < usize::from(count) {
+        assert!(wait_readable(&socket, PATIENCE), "{} came", sequences.len());
+        sequences.extend(received(&mut socket).iter().map(|reply| reply.sequence));
+    }
+    assert!(sequences.into_iter().eq(1..=count));
+}
+
+fn a_probe_needs_its_link_and_address(mut world: World) {
     let (index, _) = world.cable("ge0", "sw0");
-    // In a namespace that never had an address the kernel lets everything be bound.
-    must(&mut world.near, [add_address(index, "198.51.100.1/24")]);
-    let open = |index, link: &str, source: &str| {
-        ProbeSocket::open(index, &name(link), ip(source), IDENTIFIER)
-            .unwrap_err()
-            .raw_os_error()
-    };
-    assert_eq!(open(index, "ge9", "192.0.2.1"), Some(nix::libc::ENODEV));
-    assert_eq!(open(index + 1, "ge0", "192.0.2.1"), Some(nix::libc::ENODEV));
-    assert_eq!(
-        open(index, "ge0", "192.0.2.1"),
-        Some(nix::libc::EADDRNOTAVAIL)
+    must(
+        &mut world.near,
+        [
+            add_address(index, "198.51.100.1/24"),
+            add_address(index, "fe80::1/64"),
+        ],
     );
+    let refused = |index, source: &str, target: &str| {
+        open(source)
+            .send(&probe(index, source, target, 1))
+            .unwrap_err()
+    };
+    let (four, six) = ("192.0.2.254", "fe80::254");
+    refused(index + 1, "198.51.100.1", four);
+    refused(index + 1, "fe80::1", six);
+    // A source that is no address of this host.
+    refused(index, "192.0.2.1", four);
+    refused(index, "fe80::9", six);
     // On a link that is down nothing leaves.
     must(&mut world.near, [add_address(index, "192.0.2.1/24")]);
-    let socket = self::open(index, "192.0.2.1");
+    let mut socket = open("192.0.2.1");
+    let probe = probe(index, "192.0.2.1", "192.0.2.254", 1);
     world.near.set_link_up(index, false).unwrap();
-    socket
-        .send(&probe(index, "192.0.2.1", "192.0.2.254", 1))
-        .unwrap_err();
+    socket.send(&probe).unwrap_err();
     // Nor on one that is gone, and receiving just finds nothing.
     world.near.delete_link(index).unwrap();
-    socket
-        .send(&probe(index, "192.0.2.1", "192.0.2.254", 1))
-        .unwrap_err();
-    assert_eq!(socket.receive(), None);
+    socket.send(&probe).unwrap_err();
+    assert_eq!(received(&mut socket), []);
 }

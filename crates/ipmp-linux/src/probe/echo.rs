@@ -1,0 +1,266 @@
+//! Echo requests from a test address, and their replies.
+//!
+//! IPv4 needs no route: `SO_DONTROUTE` and the link named with each probe make every target an
+//! on-link one. IPv6 has no such option; there the route that comes with the test address's own
+//! subnet, or with the link-local one, must be on the interface. Time to live is 1: nobody's router
+//! carries a probe on.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{
+    IcmpEchoHeader, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, Ipv4HeaderSlice, icmpv4,
+    icmpv6,
+};
+use ipmp_core::Family;
+use ipmp_core::detect::{Echo, EchoReply, Reply};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, sendmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::filter::{self, Identifiers};
+use super::inbox::{Datagram, Inbox};
+
+/// A socket for the echo probes of all interfaces in one family.
+#[derive(Debug)]
+pub struct EchoSocket {
+    socket: Socket,
+    inbox: Inbox,
+    family: Family,
+    /// Whose replies pass the filter.
+    identifiers: Option<Identifiers>,
+    /// For IPv6 targets that are not link-local; opened when there is one.
+    bound: Option<BoundSocket>,
+}
+
+/// A socket that sends out of one link. Naming the link with each probe is not enough for IPv6 targets
+/// that are not link-local: a route by another link is taken for it then (`ip6_route_output`).
+#[derive(Debug)]
+struct BoundSocket {
+    socket: Socket,
+    index: u32,
+}
+
+impl EchoSocket {
+    /// Opens the socket of a family. Fails without `CAP_NET_RAW`, or if the kernel lacks the family.
+    pub fn open(family: Family) -> io::Result<Self> {
+        let socket = raw(family)?;
+        // Nothing passes before the first probe was sent.
+        socket.attach_filter(&filter::nothing())?;
+        let inbox = Inbox::open(&socket)?;
+        match family {
+            Family::Inet => {
+                socket.set_ttl_v4(1)?;
+                socket.set_multicast_ttl_v4(1)?;
+                socket.set_multicast_loop_v4(false)?;
+                setsockopt(&socket, sockopt::DontRoute, &true)?;
+                setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            }
+            Family::Inet6 => {
+                limit_hops(&socket)?;
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            }
+        }
+        Ok(Self {
+            socket,
+            inbox,
+            family,
+            identifiers: None,
+            bound: None,
+        })
+    }
+
+    /// Sends a probe of the socket's family, to a target or to all hosts of the link. An error says
+    /// that it has not left: the link is gone or down, the source is no address of this host, there
+    /// is no memory for it.
+    pub fn send(&mut self, probe: &Echo) -> io::Result<()> {
+        self.admit(probe.identifier)?;
+        match (probe.source, probe.target) {
+            (IpAddr::V4(source), IpAddr::V4(target)) => self.send4(probe, source, target),
+            (IpAddr::V6(source), IpAddr::V6(target)) => self.send6(probe, source, target),
+            _ => Err(Errno::EAFNOSUPPORT.into()),
+        }
+    }
+
+    /// Adds the echo replies that are there, at most one batch. Tells whether there may be more.
+    pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
+        let family = self.family;
+        self.inbox.receive(&self.socket, |datagram| {
+            replies.extend(echo_reply(datagram, family).map(Reply::Echo));
+        })
+    }
+
+    /// Lets replies with this identifier pass.
+    fn admit(&mut self, identifier: u16) -> io::Result<()> {
+        let now = self.identifiers.map_or_else(
+            || Identifiers::only(identifier),
+            |known| known.and(identifier),
+        );
+        if self.identifiers != Some(now) {
+            let program = filter::echo_replies(self.family == Family::Inet, now);
+            self.socket.attach_filter(&program)?;
+            self.identifiers = Some(now);
+        }
+        Ok(())
+    }
+
+    fn send4(&self, probe: &Echo, source: Ipv4Addr, target: Ipv4Addr) -> io::Result<()> {
+        let kind = Icmpv4Type::EchoRequest(echo_header(probe));
+        let header = Icmpv4Header::with_checksum(kind, &probe.payload);
+        let from = libc::in_pktinfo {
+            ipi_ifindex: i32::try_from(probe.index).map_err(|_| Errno::ENODEV)?,
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from(source).to_be(),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        send(
+            &self.socket,
+            &[&header.to_bytes(), &probe.payload],
+            ControlMessage::Ipv4PacketInfo(&from),
+            &SockaddrIn::from(std::net::SocketAddrV4::new(target, 0)),
+        )
+    }
+
+    fn send6(&mut self, probe: &Echo, source: Ipv6Addr, target: Ipv6Addr) -> io::Result<()> {
+        // The kernel fills in the checksum, for which it knows the addresses.
+        let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo_header(probe)));
+        let from = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: source.octets(),
+            },
+            ipi6_ifindex: probe.index,
+        };
+        let socket = if target.is_unicast_link_local() || target.is_multicast() {
+            &self.socket
+        } else {
+            BoundSocket::to(&mut self.bound, probe)?
+        };
+        send(
+            socket,
+            &[&header.to_bytes(), &probe.payload],
+            ControlMessage::Ipv6PacketInfo(&from),
+            &SockaddrIn6::from(SocketAddrV6::new(target, 0, 0, probe.index)),
+        )
+    }
+}
+
+impl BoundSocket {
+    /// A socket bound to the link of a probe. If its name has passed to another link, the kernel
+    /// refuses to send by the index.
+    fn to<'a>(slot: &'a mut Option<Self>, probe: &Echo) -> io::Result<&'a Socket> {
+        let bound = match slot.take() {
+            Some(bound) if bound.index == probe.index => bound,
+            other => {
+                let socket = other.map_or_else(
+                    || {
+                        let socket = raw(Family::Inet6)?;
+                        socket.attach_filter(&filter::nothing())?;
+                        limit_hops(&socket)?;
+                        socket.set_nonblocking(true)?;
+                        io::Result::Ok(socket)
+                    },
+                    |other| Ok(other.socket),
+                )?;
+                socket.bind_device(Some(probe.interface.as_str().as_bytes()))?;
+                Self {
+                    socket,
+                    index: probe.index,
+                }
+            }
+        };
+        Ok(&slot.insert(bound).socket)
+    }
+}
+
+impl AsFd for EchoSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for EchoSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// A raw socket; close-on-exec, as socket2 makes them all.
+fn raw(family: Family) -> io::Result<Socket> {
+    let (domain, protocol) = match family {
+        Family::Inet => (Domain::IPV4, Protocol::ICMPV4),
+        Family::Inet6 => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    Socket::new(domain, Type::RAW, Some(protocol))
+}
+
+fn limit_hops(socket: &Socket) -> io::Result<()> {
+    socket.set_unicast_hops_v6(1)?;
+    socket.set_multicast_hops_v6(1)?;
+    socket.set_multicast_loop_v6(false)
+}
+
+const fn echo_header(probe: &Echo) -> IcmpEchoHeader {
+    IcmpEchoHeader {
+        id: probe.identifier,
+        seq: probe.sequence,
+    }
+}
+
+fn send(
+    socket: &Socket,
+    [header, payload]: &[&[u8]; 2],
+    from: ControlMessage<'_>,
+    target: &impl SockaddrLike,
+) -> io::Result<()> {
+    let packet = [IoSlice::new(header), IoSlice::new(payload)];
+    let fd = socket.as_raw_fd();
+    let from = [from];
+    loop {
+        match sendmsg(fd, &packet, &from, MsgFlags::MSG_DONTWAIT, Some(target)) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result.map(drop)?),
+        }
+    }
+}
+
+/// The echo reply that a raw socket received.
+fn echo_reply(datagram: &Datagram<'_>, family: Family) -> Option<EchoReply> {
+    let icmp = match family {
+        Family::Inet => {
+            // IPv4 raw sockets give the IP header too, and nobody has looked at the checksum behind
+            // it.
+            let header = Ipv4HeaderSlice::from_slice(datagram.bytes).ok()?;
+            let icmp = datagram.bytes.get(header.slice().len()..)?;
+            let sum = Sum16BitWords::new().add_slice(icmp).ones_complement();
+            (sum == 0).then_some(icmp)?
+        }
+        Family::Inet6 => datagram.bytes,
+    };
+    let kind = match family {
+        Family::Inet => icmpv4::TYPE_ECHO_REPLY,
+        Family::Inet6 => icmpv6::TYPE_ECHO_REPLY,
+    };
+    // Laid out alike in both families. One that brings back less than was sent answers something
+    // else.
+    let (&[is, code, _, _, id0, id1, seq0, seq1], data) = icmp.split_first_chunk()?;
+    let (&payload, _) = data.split_first_chunk()?;
+    let identifier = u16::from_be_bytes([id0, id1]);
+    (is == kind && code == 0).then_some(EchoReply {
+        index: datagram.index,
+        source: datagram.source?,
+        destination: datagram.destination?,
+        identifier,
+        sequence: u16::from_be_bytes([seq0, seq1]),
+        payload,
+        received: datagram.received,
+    })
+}
+
+#[cfg(test)]
+mod tests;

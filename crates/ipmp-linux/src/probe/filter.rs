@@ -1,0 +1,179 @@
+//! Classic BPF programs: what of a socket's packets is let through to us.
+
+use etherparse::{icmpv4, icmpv6};
+use nix::libc;
+use socket2::SockFilter;
+
+/// Offset from which on a program reads what the kernel knows of a packet (`SKF_AD_OFF`), and in it
+/// for whom the packet was (`SKF_AD_PKTTYPE`).
+const PACKET_TYPE: u32 = 0xffff_f000 + 4;
+
+/// For this host by its hardware address (`PACKET_HOST`): not broadcast, not somebody else's.
+const FOR_THIS_HOST: u32 = 0;
+
+/// Identifiers of probes: some in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identifiers {
+    first: u16,
+    /// How many come after the first.
+    more: u16,
+}
+
+impl Identifiers {
+    pub(super) const fn only(identifier: u16) -> Self {
+        Self {
+            first: identifier,
+            more: 0,
+        }
+    }
+
+    pub(super) const fn contains(self, identifier: u16) -> bool {
+        identifier.wrapping_sub(self.first) <= self.more
+    }
+
+    /// These and another one, and what lies between them the shorter way round.
+    pub(super) const fn and(self, identifier: u16) -> Self {
+        if self.contains(identifier) {
+            return self;
+        }
+        let forth = identifier.wrapping_sub(self.first);
+        let back = self.first.wrapping_sub(identifier);
+        match self.more.checked_add(back) {
+            Some(more) if more < forth => Self {
+                first: identifier,
+                more,
+            },
+            _ => Self {
+                first: self.first,
+                more: forth,
+            },
+        }
+    }
+}
+
+/// Lets echo replies with these identifiers pass. The program sees an IPv4 packet from its IP header
+/// on, an IPv6 one from its ICMP header on.
+pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Vec<SockFilter> {
+    let (mode, kind) = if is_v4 {
+        (libc::BPF_IND, icmpv4::TYPE_ECHO_REPLY)
+    } else {
+        (libc::BPF_ABS, icmpv6::TYPE_ECHO_REPLY)
+    };
+    let mut program = Vec::new();
+    if is_v4 {
+        // X = length of the IP header
+        program.push(statement(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0));
+    }
+    program.extend([
+        statement(libc::BPF_LD | libc::BPF_B | mode, 0),
+        unless(kind.into(), 5),
+        statement(libc::BPF_LD | libc::BPF_H | mode, 4),
+        statement(libc::BPF_ALU | libc::BPF_SUB, identifiers.first.into()),
+        // Numbers of 16 bits, in registers of 32.
+        statement(libc::BPF_ALU | libc::BPF_AND, u16::MAX.into()),
+        if_greater(identifiers.more.into(), 1),
+        pass(),
+        drop(),
+    ]);
+    program
+}
+
+/// Lets ARP replies pass that are addressed to this host. The program sees whole frames.
+pub(super) fn arp_replies() -> Vec<SockFilter> {
+    vec![
+        statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
+        unless(FOR_THIS_HOST, 5),
+        // Ethernet and IPv4
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 14),
+        unless(0x0001_0800, 3),
+        // the operation
+        statement(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20),
+        unless(2, 1),
+        pass(),
+        drop(),
+    ]
+}
+
+/// Lets neighbour advertisements pass. The program sees them from the ICMP header on.
+pub(super) fn neighbour_advertisements() -> Vec<SockFilter> {
+    vec![
+        statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0),
+        unless(icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT.into(), 1),
+        pass(),
+        drop(),
+    ]
+}
+
+/// Lets nothing pass.
+pub(super) fn nothing() -> Vec<SockFilter> {
+    vec![drop()]
+}
+
+fn statement(code: u32, k: u32) -> SockFilter {
+    SockFilter::new(narrow(code), 0, 0, k)
+}
+
+/// Goes on if equal, else jumps over so many instructions.
+fn unless(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JEQ), 0, jump, k)
+}
+
+/// Goes on unless greater, else jumps over so many instructions.
+fn if_greater(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JGT), jump, 0, k)
+}
+
+fn pass() -> SockFilter {
+    statement(libc::BPF_RET, u32::MAX)
+}
+
+fn drop() -> SockFilter {
+    statement(libc::BPF_RET, 0)
+}
+
+/// Operation codes of BPF fit 16 bits; the C library's constants are wider.
+fn narrow(code: u32) -> u16 {
+    u16::try_from(code).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_as_long_as_their_jumps_say() {
+        assert_eq!(echo_replies(true, Identifiers::only(1)).len(), 9);
+        assert_eq!(echo_replies(false, Identifiers::only(1)).len(), 8);
+        assert_eq!(arp_replies().len(), 8);
+        assert_eq!(neighbour_advertisements().len(), 4);
+    }
+
+    #[test]
+    fn identifiers_grow_the_shorter_way() {
+        let both = |a: u16, b| Identifiers::only(a).and(b);
+        assert_eq!(both(10, 14), Identifiers { first: 10, more: 4 });
+        assert_eq!(both(14, 10), Identifiers { first: 10, more: 4 });
+        assert_eq!(
+            both(0xffff, 1),
+            Identifiers {
+                first: 0xffff,
+                more: 2
+            }
+        );
+        assert_eq!(
+            both(1, 0xffff),
+            Identifiers {
+                first: 0xffff,
+                more: 2
+            }
+        );
+        for start in [0, 1, 0x7fff, 0x8000, 0xffff] {
+            for other in (0..=u16::MAX).step_by(257) {
+                for third in [0, 0x4000, 0x8000, 0xc000, 0xffff] {
+                    let all = both(start, other).and(third);
+                    assert!(all.contains(start) && all.contains(other) && all.contains(third));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Taking datagrams off a socket, many at a time, with what the kernel knows of each.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+
+use ipmp_core::Time;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg, setsockopt,
+    sockopt,
+};
+use socket2::Socket;
+
+use crate::clock::Moment;
+
+/// How many datagrams are taken off a socket at a time: what 256 interfaces bring within three
+/// milliseconds at 14 ms between two probes.
+const BATCH: usize = 64;
+
+/// Room for every answer to a probe of ours, IP options included. Longer ones are not ours.
+const LARGEST: usize = 256;
+
+/// Bytes of datagrams that the kernel keeps while the daemon is busy, its own bookkeeping included
+/// (some 800 for each): an answer that finds no room would be taken for a lost probe.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// How many errors in a row are read off a socket (a link that goes leaves some) before it is given
+/// up for this time.
+const ERRORS: u32 = 16;
+
+/// A datagram and what the kernel says of it.
+#[derive(Debug)]
+pub(super) struct Datagram<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Index of the link it came in on.
+    pub(super) index: u32,
+    /// Who sent it, of IP.
+    pub(super) source: Option<IpAddr>,
+    /// To which address, of IP.
+    pub(super) destination: Option<IpAddr>,
+    /// Hop limit, of IPv6, if the socket was asked to tell.
+    pub(super) hop_limit: Option<i32>,
+    /// When the kernel took it off the link.
+    pub(super) received: Time,
+}
+
+/// Where datagrams of a socket go.
+#[derive(Debug)]
+pub(super) struct Inbox(Vec<[u8; LARGEST]>);
+
+impl Inbox {
+    /// Prepares a socket for receiving: with stamps, not blocking, with room for many.
+    pub(super) fn open(socket: &Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
+        if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            // Only the machine's root may have more than the system's limit; that much is ours.
+            setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+        }
+        Ok(Self(vec![[0; LARGEST]; BATCH]))
+    }
+
+    /// Hands in what is there, at most one batch. Tells whether there may be more.
+    pub(super) fn receive(&mut self, socket: &Socket, mut each: impl FnMut(&Datagram<'_>)) -> bool {
+        for _ in 0..ERRORS {
+            match self.receive_batch(socket, &mut each) {
+                Ok(count) => return count == BATCH,
+                Err(Errno::EAGAIN) => return false,
+                Err(Errno::EINTR) => {}
+                Err(error) => tracing::debug!(%error, "cannot receive on a probe socket"),
+            }
+        }
+        false
+    }
+
+    fn receive_batch(
+        &mut self,
+        socket: &Socket,
+        each: &mut impl FnMut(&Datagram<'_>),
+    ) -> Result<usize, Errno> {
+        // The headers are made anew each time: what the kernel writes into them would limit the next
+        // use.
+        let control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int, libc::timespec);
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(control));
+        let mut slices: Vec<_> = self.0.iter_mut().map(|b| [IoSliceMut::new(b)]).collect();
+        let received = recvmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            &mut slices,
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        )?;
+        let now = Moment::now();
+        let mut count = 0;
+        for message in received {
+            count += 1;
+            if let Some(datagram) = read(&message, now) {
+                each(&datagram);
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// What a message is; `None` if it does not fit, or the kernel does not say where it came in.
+fn read<'a>(message: &'a RecvMsg<'_, '_, SockaddrStorage>, now: Moment) -> Option<Datagram<'a>> {
+    if message.flags.contains(MsgFlags::MSG_TRUNC) {
+        return None;
+    }
+    let from = message.address?;
+    let mut index = from
+        .as_link_addr()
+        .and_then(|link| u32::try_from(link.ifindex()).ok());
+    let mut destination = None;
+    let mut hop_limit = None;
+    let mut stamp = None;
+    for part in message.cmsgs().ok()? {
+        match part {
+            ControlMessageOwned::ScmTimestampns(at) => stamp = Some(at),
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                index = u32::try_from(info.ipi_ifindex).ok();
+                destination = Some(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                index = Some(info.ipi6_ifindex);
+                destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+            }
+            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = Some(limit),
+            _ => {}
+        }
+    }
+    let inet = from.as_sockaddr_in().map(|from| from.ip().into());
+    let source = inet.or_else(|| from.as_sockaddr_in6().map(|from| from.ip().into()));
+    Some(Datagram {
+        bytes: message.iovs().next().unwrap_or_default(),
+        index: index?,
+        source,
+        destination,
+        hop_limit,
+        received: stamp.map_or(now.monotonic(), |stamp| now.monotonic_of(stamp)),
+    })
+}
