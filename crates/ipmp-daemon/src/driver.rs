@@ -14,6 +14,7 @@ use ipmp_core::plan::Plan;
 use ipmp_core::{Action, Answer, Engine, Event, Refusal, Settings, Time};
 use ipmp_linux::announce::announce;
 use ipmp_linux::monotonic_now;
+use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::rtnl::{Rtnl, RtnlError};
 use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
@@ -218,7 +219,10 @@ impl Driver {
             Action::Probe(probe) => self.probes.send(&probe),
             // Whoever watches probes is to be told here.
             Action::Probed(_) => {}
-            Action::ReadNeighbours(_) => events.push_back(Event::Neighbours(Vec::new())),
+            Action::ReadNeighbours(links) => match neighbours(&links) {
+                Ok(found) => events.push_back(Event::Neighbours(found)),
+                Err(error) => tracing::debug!(target: TARGET, "cannot read neighbours: {error}"),
+            },
             Action::Announce(announcement) => {
                 tracing::debug!(
                     target: FAILOVER,

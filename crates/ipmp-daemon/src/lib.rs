@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | one thread, one loop | [`driver`] | |
 //! | one engine, one netlink socket | [`driver`] | the loop |
-//! | one probe socket for each interface, family and test address that probes | [`probes`] | the loop |
+//! | one probe socket of each kind, for all interfaces | [`probes`] | the loop |
 //! | one task for each client, a bounded number | [`control`] | the control server |
 //! | one lock on the lock file | [`instance`] | the process, until it ends |
 

@@ -1,19 +1,16 @@
-//! The probe sockets: one for each interface and test address that probes, opened when the first
-//! probe needs it.
+//! The probe sockets: one of each kind, opened when the first probe needs it.
 //!
-//! They share one epoll instance, so that the loop waits for one thing however many there are.
+//! They share one epoll instance, so that the loop waits for one thing.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
-use std::{io, iter};
 
-use ipmp_core::Time;
-use ipmp_core::detect::{Echo, Probe, Reply};
+use ipmp_core::detect::{Echo, Probe, Reply, Solicitation};
+use ipmp_core::{Family, Time};
 use ipmp_linux::monotonic_now;
-use ipmp_linux::probe::ProbeSocket;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 
 use crate::driver::watched;
@@ -23,29 +20,24 @@ use crate::log::PROBE;
 /// probes of an interface is far shorter, also with a large failure detection time.
 const UNUSED: Duration = Duration::from_mins(10);
 
-/// How many replies are taken off one socket before the others have their turn.
-const TURN: usize = 64;
-
-type Key = (u32, IpAddr, u16);
+/// How many batches of replies are taken off a socket before the loop does something else. A flood
+/// ends here.
+const BATCHES: usize = 64;
 
 /// All probe sockets.
 #[derive(Debug)]
 pub(crate) struct Probes {
     epoll: AsyncFd<Instance>,
-    sockets: BTreeMap<Key, Entry>,
-    /// Which socket an epoll event is about.
-    keys: BTreeMap<u64, Key>,
-    next: u64,
+    echo4: Slot<EchoSocket>,
+    echo6: Slot<EchoSocket>,
+    arp: Slot<ArpSocket>,
+    neighbours: Slot<NeighbourSocket>,
     /// Probes that could not be sent.
     pub(crate) unsent: u64,
 }
 
-#[derive(Debug)]
-struct Entry {
-    socket: ProbeSocket,
-    number: u64,
-    used: Time,
-}
+/// A socket and when it was used last.
+type Slot<S> = Option<(S, Time)>;
 
 /// An epoll instance with the number tokio wants to see.
 #[derive(Debug)]
@@ -63,9 +55,10 @@ impl Probes {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Self {
             epoll: watched(Instance(epoll))?,
-            sockets: BTreeMap::new(),
-            keys: BTreeMap::new(),
-            next: 0,
+            echo4: None,
+            echo6: None,
+            arp: None,
+            neighbours: None,
             unsent: 0,
         })
     }
@@ -73,86 +66,61 @@ impl Probes {
     /// Sends a probe. One that does not leave is a probe that is not answered, which is what
     /// detection is there to notice; the reason is said in detail.
     pub(crate) fn send(&mut self, probe: &Probe) {
-        match probe {
+        let sent = match probe {
             Probe::Echo(probe) => self.send_echo(probe),
-            Probe::Solicitation(_) => self.unsent = self.unsent.saturating_add(1),
-        }
-    }
-
-    fn send_echo(&mut self, probe: &Echo) {
-        let key = (probe.index, probe.source, probe.identifier);
-        let sent = self.socket(key, probe).and_then(|entry| {
-            entry.used = monotonic_now();
-            entry.socket.send(probe)
-        });
+            Probe::Solicitation(probe) => self.send_solicitation(probe),
+        };
         match sent {
             Ok(()) => tracing::debug!(
                 target: PROBE,
-                "sent {} from {} on {} to {}", probe.sequence, probe.source, probe.interface, probe.target
+                "sent to {} on {}: {probe:?}", probe.target(), probe.interface()
             ),
             Err(error) => {
                 self.unsent = self.unsent.saturating_add(1);
                 tracing::debug!(
                     target: PROBE,
-                    "cannot send {} from {} on {} to {}: {error}",
-                    probe.sequence, probe.source, probe.interface, probe.target
+                    "cannot send to {} on {}: {error}", probe.target(), probe.interface()
                 );
-                // The link may be another one by now, the address gone and back: the next probe
-                // gets a new socket.
-                self.drop_socket(key);
             }
         }
     }
 
-    fn socket(&mut self, key: Key, probe: &Echo) -> io::Result<&mut Entry> {
-        if !self.sockets.contains_key(&key) {
-            let (index, source, identifier) = key;
-            let socket = ProbeSocket::open(index, &probe.interface, source, identifier)?;
-            let number = self.next;
-            self.next = self.next.wrapping_add(1);
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, number);
-            self.epoll.get_ref().0.add(&socket, event)?;
-            self.keys.insert(number, key);
-            let used = monotonic_now();
-            self.sockets.insert(
-                key,
-                Entry {
-                    socket,
-                    number,
-                    used,
-                },
-            );
-        }
-        self.sockets
-            .get_mut(&key)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn send_echo(&mut self, probe: &Echo) -> io::Result<()> {
+        let family = Family::of(probe.target);
+        let slot = match family {
+            Family::Inet => &mut self.echo4,
+            Family::Inet6 => &mut self.echo6,
+        };
+        let epoll = &self.epoll.get_ref().0;
+        opened(slot, epoll, || EchoSocket::open(family))?.send(probe)
     }
 
-    fn drop_socket(&mut self, key: Key) {
-        if let Some(entry) = self.sockets.remove(&key) {
-            self.keys.remove(&entry.number);
+    fn send_solicitation(&mut self, probe: &Solicitation) -> io::Result<()> {
+        let epoll = &self.epoll.get_ref().0;
+        match Family::of(probe.target) {
+            Family::Inet => opened(&mut self.arp, epoll, ArpSocket::open)?.send(probe),
+            Family::Inet6 => {
+                opened(&mut self.neighbours, epoll, NeighbourSocket::open)?.send(probe)
+            }
         }
     }
 
-    /// Closes the sockets of a link that is gone.
+    /// Takes note that a link is gone: nothing is asked on it any more.
     pub(crate) fn link_gone(&mut self, index: u32) {
-        self.retain(|&(on, ..), _| on != index);
+        if let Some((socket, _)) = &mut self.arp {
+            socket.forget(index);
+        }
+        if let Some((socket, _)) = &mut self.neighbours {
+            socket.forget(index);
+        }
     }
 
     /// Closes sockets that nothing was sent on for long.
     pub(crate) fn tidy(&mut self, now: Time) {
-        self.retain(|_, entry| now.since(entry.used) < UNUSED);
-    }
-
-    fn retain(&mut self, keep: impl Fn(&Key, &Entry) -> bool) {
-        let Self { sockets, keys, .. } = self;
-        sockets.retain(|key, entry| {
-            let kept = keep(key, entry);
-            if !kept {
-                keys.remove(&entry.number);
-            }
-            kept
-        });
+        close_unused(&mut self.echo4, now);
+        close_unused(&mut self.echo6, now);
+        close_unused(&mut self.arp, now);
+        close_unused(&mut self.neighbours, now);
     }
 
     /// Waits until there may be replies.
@@ -161,39 +129,52 @@ impl Probes {
         Ok(())
     }
 
-    /// Takes the replies that are there.
+    /// Takes the replies that are there: until nothing is left, as the loop is woken by what comes
+    /// next, not by what stayed.
     pub(crate) fn replies(&mut self) -> Vec<Reply> {
         let mut replies = Vec::new();
-        let mut events = [EpollEvent::empty(); 64];
-        // Until nothing is left: the loop is woken by what comes next, not by what stayed. A flood
-        // ends here too, as each round takes a bounded number off each socket and is bounded itself.
-        for _ in 0..TURN {
-            let ready = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO);
-            let count = match ready {
-                Ok(0) | Err(_) => return replies,
-                Ok(count) => count,
-            };
-            for event in events.iter().take(count) {
-                let Some(key) = self.keys.get(&event.data()).copied() else {
-                    continue;
-                };
-                self.take(key, &mut replies);
-            }
+        for (socket, _) in [&mut self.echo4, &mut self.echo6].into_iter().flatten() {
+            drain(|| socket.receive(&mut replies));
+        }
+        if let Some((socket, _)) = &mut self.arp {
+            drain(|| socket.receive(&mut replies));
+        }
+        if let Some((socket, _)) = &mut self.neighbours {
+            drain(|| socket.receive(&mut replies));
+        }
+        for reply in &replies {
+            tracing::debug!(target: PROBE, "received: {reply:?}");
         }
         replies
     }
+}
 
-    /// Takes replies off one socket.
-    fn take(&self, key: Key, replies: &mut Vec<Reply>) {
-        let Some(entry) = self.sockets.get(&key) else {
+/// The socket of a slot, for use now.
+fn opened<'s, S: AsFd>(
+    slot: &'s mut Slot<S>,
+    epoll: &Epoll,
+    open: impl FnOnce() -> io::Result<S>,
+) -> io::Result<&'s mut S> {
+    if slot.is_none() {
+        let socket = open()?;
+        // Which one it is does not matter: there are so few that all are looked at.
+        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        *slot = Some((socket, Time::ZERO));
+    }
+    let (socket, used) = slot.as_mut().ok_or(io::ErrorKind::NotFound)?;
+    *used = monotonic_now();
+    Ok(socket)
+}
+
+fn close_unused<S>(slot: &mut Slot<S>, now: Time) {
+    slot.take_if(|(_, used)| now.since(*used) >= UNUSED);
+}
+
+/// Calls until there is no more, or it has been enough.
+fn drain(mut receive: impl FnMut() -> bool) {
+    for _ in 0..BATCHES {
+        if !receive() {
             return;
-        };
-        for reply in iter::from_fn(|| entry.socket.receive()).take(TURN) {
-            tracing::debug!(
-                target: PROBE,
-                "received {} from {} on link {}", reply.sequence, reply.source, reply.index
-            );
-            replies.push(Reply::Echo(reply));
         }
     }
 }

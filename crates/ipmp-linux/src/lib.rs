@@ -8,12 +8,14 @@
 //! | [`rtnl::Rtnl`] | one per daemon or tool | its driver loop |
 //! | [`probe::EchoSocket`] | one per family | the driver loop |
 //! | [`probe::ArpSocket`], [`probe::NeighbourSocket`] | one of each | the driver loop |
+//! | [`neighbours::neighbours`] | a socket for each call, closed before it returns | nobody |
 //! | [`announce::announce`] | a socket for each call, closed before it returns | nobody |
 //!
 //! Numbers that the kernel sends are checked before they are believed: nothing received panics.
 
 pub mod announce;
 pub mod clock;
+pub mod neighbours;
 pub mod netns;
 mod packet;
 pub mod probe;

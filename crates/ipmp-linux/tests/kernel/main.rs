@@ -12,6 +12,7 @@
 )]
 
 mod announce;
+mod neighbours;
 mod probe;
 mod routes;
 mod rtnl;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         silence::TESTS,
         probe::TESTS,
         solicit::TESTS,
+        neighbours::TESTS,
         announce::TESTS,
     ]
     .concat()
