@@ -33,7 +33,10 @@ words! {
     InterfaceState { Ok "ok", Failed "failed", Offline "offline", Unknown "unknown" }
     LinkState { Up "up", Down "down", Unknown "unknown" }
     ProbeState { Ok "ok", Failed "failed", Unknown "unknown", Disabled "disabled" }
-    TargetMode { Routes "routes", Multicast "multicast", Disabled "disabled" }
+    TargetMode {
+        Routes "routes", Multicast "multicast", Configured "configured", Arp "arp",
+        Disabled "disabled",
+    }
     GroupState { Ok "ok", Degraded "degraded", Failed "failed" }
 }
 
@@ -289,6 +292,8 @@ mod tests {
         same(&[
             TargetMode::Routes,
             TargetMode::Multicast,
+            TargetMode::Configured,
+            TargetMode::Arp,
             TargetMode::Disabled,
         ]);
         same(&[GroupState::Ok, GroupState::Degraded, GroupState::Failed]);

@@ -146,7 +146,7 @@ pub struct Probing {
     pub interface: InterfaceName,
     /// The family; null where neither is probed.
     pub family: Option<Family>,
-    /// `routes`, `multicast` or `disabled`.
+    /// `routes`, `multicast`, `configured`, `arp` or `disabled`.
     pub mode: TargetMode,
     /// The test address; null if there is no probing.
     pub test_address: Option<IpAddr>,
@@ -158,6 +158,10 @@ pub struct Probing {
     pub probes_answered: u64,
     /// Probes that were not sent because the daemon was late.
     pub probes_missed: u64,
+    /// Probes whose fate is not known because the daemon was late; they count for nothing.
+    pub probes_void: u64,
+    /// How often a late probe led to a burst of probes.
+    pub confirmations: u64,
 }
 
 /// A probe target.
@@ -321,6 +325,8 @@ fn probings(interface: &snapshot::Interface) -> Vec<Probing> {
         probes_sent: 0,
         probes_answered: 0,
         probes_missed: 0,
+        probes_void: 0,
+        confirmations: 0,
     }]
 }
 
@@ -339,5 +345,7 @@ fn probing_of(interface: &snapshot::Interface, probing: &snapshot::Probing) -> P
         probes_sent: probing.sent,
         probes_answered: probing.acknowledged,
         probes_missed: probing.missed,
+        probes_void: probing.void,
+        confirmations: probing.confirmations,
     }
 }

@@ -113,6 +113,8 @@ pub(crate) fn probing(mode: TargetMode, address: &str, targets: &[&str]) -> Prob
         acknowledged: 0,
         unknown: 0,
         missed: 0,
+        void: 0,
+        confirmations: 0,
     }
 }
 

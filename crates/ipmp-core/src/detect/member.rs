@@ -451,8 +451,7 @@ impl Member {
             && match failure.cause {
                 Cause::Hand => false,
                 Cause::Link => !self.is_capable(),
-                Cause::Probes => without_test_address,
-                Cause::Adopted(_) => without_test_address,
+                Cause::Probes | Cause::Adopted(_) => without_test_address,
             }
     }
 

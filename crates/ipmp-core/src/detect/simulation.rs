@@ -116,7 +116,7 @@ impl Host {
             }
             Fault::AllTargetsDead => self.world.peers.iter_mut().for_each(|p| p.alive = !on),
             Fault::Blink(nic) => {
-                self.world.nics[nic].dark_until = self.world.now + self.interval / 4
+                self.world.nics[nic].dark_until = self.world.now + self.interval / 4;
             }
             Fault::Stall => self.world.stall(self.interval * 3),
         }

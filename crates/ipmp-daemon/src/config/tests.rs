@@ -166,7 +166,10 @@ fn one_bad_line_leaves_the_others() {
                 COLOUR=blue\nwhat is this\nFAILBACK=no\n=\n";
     let (settings, complaints) = parse(text);
     assert!(!settings.common.failback);
-    assert_eq!(settings.common.failure_detection_time, Duration::from_secs(5));
+    assert_eq!(
+        settings.common.failure_detection_time,
+        Duration::from_secs(5)
+    );
     assert!(settings.track_only_groups);
     let said: Vec<String> = complaints.iter().map(ToString::to_string).collect();
     assert_eq!(

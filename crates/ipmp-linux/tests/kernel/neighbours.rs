@@ -1,5 +1,6 @@
 //! The neighbour tables, filled by hand and by talking.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use ipmp_core::Family;
@@ -105,13 +106,16 @@ fn neighbours_that_answered(mut world: World) {
 fn more_neighbours_than_one_part(mut world: World) {
     let (index, _) = world.cable("ge0", "sw0");
     let count = 600;
-    let batch: String = (0..count)
-        .map(|n| {
-            format!(
-                "neighbour add 2001:db8::1:{n:x} dev ge0 lladdr 02:00:00:00:01:01 nud permanent\n"
-            )
-        })
-        .collect();
+    let mut batch = String::new();
+    for n in 0..count {
+        let address = format!("2001:db8::1:{n:x}");
+        let mac = "02:00:00:00:01:01";
+        writeln!(
+            batch,
+            "neighbour add {address} dev ge0 lladdr {mac} nud permanent"
+        )
+        .unwrap();
+    }
     let file = std::env::temp_dir().join(format!("ipmp-neighbours-{}", std::process::id()));
     std::fs::write(&file, batch).unwrap();
     types(&format!("-6 -batch {}", file.display()));

@@ -120,7 +120,10 @@ fn watched(number: u8, change: &Change) -> Option<Watched> {
         offline,
         failed,
         test: [inet.filter(|_| tests[0]), inet6.filter(|_| tests[1])],
-        subnets: inet.map(|test| test.subnet()).into_iter().collect(),
+        subnets: inet
+            .map(crate::address::InterfaceAddress::subnet)
+            .into_iter()
+            .collect(),
         ..full
     })
 }
