@@ -5,12 +5,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipmp_api::RunDirectory;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc::O_NOFOLLOW;
 use thiserror::Error;
+
+/// How long a daemon that ends, or was killed, may hold its lock: the kernel closes its packet sockets
+/// before, and each waits until no processor uses it any more.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// From one attempt to get the lock to the next.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Being the daemon of a namespace. Ends, with its files, when it is dropped.
 #[derive(Debug)]
@@ -79,6 +88,7 @@ impl Drop for Instance {
 
 fn lock(path: &Path) -> Result<Flock<File>, InstanceError> {
     let failed = |error| InstanceError::Io(path.to_owned(), error);
+    let began = Instant::now();
     loop {
         let file = OpenOptions::new()
             .read(true)
@@ -91,6 +101,11 @@ fn lock(path: &Path) -> Result<Flock<File>, InstanceError> {
             .map_err(failed)?;
         let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
+            // The lock tells of nothing when it is released, so it is asked for again.
+            Err((_, Errno::EWOULDBLOCK)) if began.elapsed() < ENDING => {
+                thread::sleep(AGAIN);
+                continue;
+            }
             Err((_, Errno::EWOULDBLOCK)) => return Err(InstanceError::Other),
             Err((_, errno)) => return Err(failed(errno.into())),
         };
@@ -112,7 +127,6 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
-    use std::thread;
 
     use super::*;
 
@@ -121,7 +135,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let run = RunDirectory::at(directory.path().join("1"));
         run.create().unwrap();
-        for _ in 0..50 {
+        for _ in 0..3 {
             let barrier = Barrier::new(4);
             let claims = thread::scope(|scope| {
                 let claim = || {
@@ -145,6 +159,21 @@ mod tests {
             assert_eq!(pid.trim(), std::process::id().to_string());
         }
         assert!(!run.pid_file().exists());
+    }
+
+    #[test]
+    fn one_that_is_just_ending_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let run = RunDirectory::at(directory.path().join("1"));
+        run.create().unwrap();
+        let ending = Instance::claim(&run).unwrap();
+        let next = thread::scope(|scope| {
+            let next = scope.spawn(|| Instance::claim(&run));
+            thread::sleep(AGAIN * 4);
+            drop(ending);
+            next.join().unwrap()
+        });
+        assert!(next.is_ok());
     }
 
     #[test]
