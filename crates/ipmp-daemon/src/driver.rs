@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::time::Duration;
 use std::{io, iter};
 
@@ -27,9 +26,9 @@ use tokio::time::sleep;
 use crate::carrier::Looks;
 use crate::control::{self, History, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
-use crate::options::{CONFIG, Options};
+use crate::options::Options;
 use crate::probes::Probes;
-use crate::{config, dump};
+use crate::{dump, settings};
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -332,10 +331,9 @@ impl Driver {
 
     fn reload(&mut self) {
         notify(&[NotifyState::Reloading]);
-        tracing::info!("HUP received; reading {CONFIG} again");
-        match read_settings(Path::new(CONFIG), &self.options) {
-            Ok(settings) => self.feed(Event::Settings(settings)),
-            Err(error) => tracing::error!("cannot read {CONFIG}: {error}; settings stay"),
+        tracing::info!("HUP received; reading the settings again");
+        if let Some(configuration) = settings::again(&settings::files(), &self.options) {
+            self.feed(Event::Settings(configuration.settings));
         }
         notify(&[NotifyState::Ready]);
     }
@@ -345,19 +343,6 @@ impl Driver {
             tracing::info!("{line}");
         }
     }
-}
-
-/// Reads the settings and complains about what is wrong with them.
-pub(crate) fn read_settings(path: &Path, options: &Options) -> io::Result<Settings> {
-    let (settings, complaints) = config::read(path, options)?;
-    for complaint in complaints {
-        if complaint.is_error {
-            tracing::error!("{}: {complaint}", path.display());
-        } else {
-            tracing::warn!("{}: {complaint}", path.display());
-        }
-    }
-    Ok(settings)
 }
 
 /// Tells the service manager, if there is one. What it does not hear it finds out.

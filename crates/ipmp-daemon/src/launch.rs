@@ -15,10 +15,10 @@ use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
-use crate::driver::{Driver, Signals, notify, read_settings};
+use crate::driver::{Driver, Signals, notify};
 use crate::instance::{Instance, InstanceError};
-use crate::options::{CONFIG, Options};
-use crate::{NAME, config, log};
+use crate::options::Options;
+use crate::{NAME, log, settings};
 
 /// How long a daemon that found another one waits for that one to be ready.
 const OTHER_READY: Duration = Duration::from_secs(5);
@@ -116,10 +116,7 @@ fn wait_for_other(run: &RunDirectory) {
 
 impl Daemon {
     fn run(self, launch: &mut Option<Launch>) -> anyhow::Result<()> {
-        let settings = read_settings(Path::new(CONFIG), &self.options).unwrap_or_else(|error| {
-            tracing::error!("cannot read {CONFIG}: {error}; using defaults");
-            config::parse("", &self.options).0
-        });
+        let configuration = settings::at_start(&settings::files(), &self.options);
         if self.run.dedicate(network_namespace_cookie())? {
             tracing::warn!("forgot what was saved for an earlier network namespace of this number");
         }
@@ -133,7 +130,7 @@ impl Daemon {
             .context("cannot start the event loop")?
             .block_on(async {
                 let signals = Signals::take().context("cannot take signals")?;
-                let driver = Driver::new(self.options.clone(), self.run.clone(), settings, saved)?;
+                let driver = Driver::new(self.options.clone(), self.run.clone(), configuration.settings, saved)?;
                 if self.options.adopt && !driver.has_work() {
                     tracing::info!("no interface is to be watched");
                     return Ok(());

@@ -4,7 +4,7 @@
 //! All thinking is in `ipmp-core`; here is what connects it to the world.
 //!
 //! ```text
-//! options, config ----+
+//! options, settings --+
 //! saved state --------+--> launch --> driver <--> core::Engine
 //!                                     | ^
 //!        control (clients) -----------+ +---------- netlink, probe sockets, signals, deadlines
@@ -19,7 +19,6 @@
 //! | one lock on the lock file | [`instance`] | the process, until it ends |
 
 mod carrier;
-mod config;
 mod control;
 mod driver;
 mod dump;
@@ -28,6 +27,7 @@ mod launch;
 mod log;
 mod options;
 mod probes;
+mod settings;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

@@ -2,13 +2,10 @@
 
 use std::ffi::OsString;
 
+use ipmp_config::{Called, c_number};
 use thiserror::Error;
 
-use crate::config::c_number;
 use crate::log::Debug;
-
-/// Where the settings are.
-pub(crate) const CONFIG: &str = "/etc/default/mpathd";
 
 /// How the daemon was called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +99,14 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// What of it settings have as well.
+    pub(crate) const fn called(&self) -> Called {
+        Called {
+            ignore_links: self.ignore_links,
+            multicast_targets_only: self.multicast_targets_only,
+        }
     }
 
     /// Whether the process that was called becomes the daemon itself.

@@ -400,8 +400,8 @@ fn garbage_in_mpathd_settings() -> Result<(), Failed> {
     for line in ipmp_lab::labs::LAB1 {
         bed.types(line)?;
     }
-    bed.awaits_log("/etc/default/mpathd: line 2: 'FAILBACK' is not NAME=value; ignored")?;
-    bed.awaits_log("/etc/default/mpathd: line 4: unknown variable 'NONSENSE'; ignored")?;
+    bed.awaits_log("/etc/default/mpathd:2: 'FAILBACK' is not NAME=value; ignored")?;
+    bed.awaits_log("/etc/default/mpathd:4: unknown variable 'NONSENSE'; ignored")?;
     unharmed(&bed, || {
         bed.signals_daemon(Signal::SIGHUP)?;
         bed.awaits_log("HUP received").map(drop)

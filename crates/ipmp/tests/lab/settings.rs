@@ -94,7 +94,7 @@ fn mpathd_bad_detection_times_are_named_and_replaced() -> Result<(), Failed> {
         })?;
         bed.settings(&format!("# settings\nFAILURE_DETECTION_TIME={value}\n"))?;
         bed.signals_daemon(Signal::SIGHUP)?;
-        bed.awaits_log(&format!("/etc/default/mpathd: line 2: {complaint}"))?;
+        bed.awaits_log(&format!("/etc/default/mpathd:2: {complaint}"))?;
         bed.awaits(&format!("{ms} ms"), |seen| {
             detection(seen) == Some(Duration::from_millis(ms))
         })?;
@@ -110,9 +110,9 @@ fn mpathd_bad_yes_or_no_is_named_and_yes_used() -> Result<(), Failed> {
     for line in LAB1 {
         bed.types(line)?;
     }
-    bed.awaits_log("line 2: invalid value 'perhaps' for FAILBACK, not yes or no; using yes")?;
+    bed.awaits_log("mpathd:2: invalid value 'perhaps' for FAILBACK, not yes or no; using yes")?;
     bed.awaits_log(
-        "line 3: invalid value '1' for TRACK_INTERFACES_ONLY_WITH_GROUPS, not yes or no; using yes",
+        "mpathd:3: invalid value '1' for TRACK_INTERFACES_ONLY_WITH_GROUPS, not yes or no; using yes",
     )?;
     bed.awaits_probes(&["ge0", "ge1"])?;
     bed.ge1.cable.pull()?;
