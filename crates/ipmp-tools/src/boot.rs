@@ -1,5 +1,5 @@
 //! `ipmp boot`: configures the host from the files in `/etc`, as Solaris does at boot; `ipmp check`
-//! only says what is wrong with them.
+//! only says what is wrong with them, and with the daemon's settings.
 //!
 //! 1. All files are checked. One with an error is left out whole, the others go on.
 //! 2. Interfaces are plumbed, IPv4 first; those that are not there are plumbed all the same, and
@@ -9,6 +9,7 @@
 //! 4. What became of the addresses of missing interfaces is told.
 //! 5. Default routes go to the routers in `/etc/defaultrouter`.
 
+mod check;
 mod files;
 mod lint;
 
@@ -36,8 +37,9 @@ usage: ipmp boot [--root DIR] [--check]
 
 const CHECK_USAGE: &str = "\
 usage: ipmp check [--root DIR]
-  Says what is wrong with /etc/hostname.IF, /etc/hostname6.IF, /etc/netmasks
-  and /etc/defaultrouter; changes nothing.
+  Says what is wrong with /etc/hostname.IF, /etc/hostname6.IF, /etc/netmasks,
+  /etc/defaultrouter, /etc/default/mpathd and /etc/ipmp.toml, and lists what
+  holds for each group; changes nothing.
   --root DIR    the files are below DIR
 ";
 
@@ -53,7 +55,7 @@ pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>)
         Some(Options { help: true, .. }) => {
             console.out.write_all(BOOT_USAGE.as_bytes()).map(|()| OK)
         }
-        Some(options) if options.check => Ok(check_files(&Etc::below(&options.root), console)),
+        Some(options) if options.check => check::files(&options.root, console),
         Some(options) => Ok(boot(&Etc::below(&options.root), host, console)),
         None => Ok(console.usage(BOOT_USAGE)),
     };
@@ -66,7 +68,7 @@ pub fn check(arguments: &[String], console: &mut Console<'_>) -> u8 {
         Some(Options { help: true, .. }) => {
             console.out.write_all(CHECK_USAGE.as_bytes()).map(|()| OK)
         }
-        Some(options) => Ok(check_files(&Etc::below(&options.root), console)),
+        Some(options) => check::files(&options.root, console),
         None => Ok(console.usage(CHECK_USAGE)),
     };
     console.finish(TOOL, result)
@@ -96,40 +98,6 @@ impl Options {
         }
         Some(options)
     }
-}
-
-/// Says everything that is wrong; nothing said and success if nothing is.
-fn check_files(etc: &Etc, console: &mut Console<'_>) -> u8 {
-    let Found {
-        files,
-        mut problems,
-        ignored,
-    } = files::find(etc);
-    problems.extend(lint::errors(&files, etc));
-    let in_file = |name: &str, (line, reason): (usize, String)| Problem {
-        path: etc.path(name),
-        line: Some(line),
-        reason,
-    };
-    let netmasks = etc.netmask_errors();
-    problems.extend(netmasks.into_iter().map(|error| in_file("netmasks", error)));
-    for (line, router) in etc.default_routers() {
-        if let Err(word) = router {
-            let reason = format!("'{word}' is neither an address nor in /etc/hosts");
-            problems.push(in_file("defaultrouter", (line, reason)));
-        }
-    }
-    let code = if problems.is_empty() { OK } else { FAILED };
-    problems.extend(lint::warnings(&files, etc));
-    problems.extend(ignored.into_iter().map(|path| Problem {
-        path,
-        line: None,
-        reason: "warning: ignored, as its name does not end in a digit".to_owned(),
-    }));
-    for problem in problems {
-        console.complain(format_args!("{TOOL}: {problem}"));
-    }
-    code
 }
 
 /// A boot under way.

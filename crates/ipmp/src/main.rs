@@ -28,7 +28,7 @@ usage: ipmp VERB ...
   offline IF, online IF       take an interface out of service, put it back
   events [--follow] [--json]  what changed, when, and why
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
-  check [--root DIR]          say what is wrong with those files
+  check [--root DIR]          say what is wrong with those files and the settings
   ifconfig ...                configure and list interfaces
   ipmpstat ...                show groups, interfaces, addresses, targets
   if_mpadm -d|-r IF           take an interface out of service, put it back

@@ -1,6 +1,6 @@
 //! What is wrong with the files, found out by carrying them out against a daemon that only nods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipmp_core::{
     Answer, Command, Family, GroupName, InterfaceAddress, InterfaceName, LogicalName, Snapshot,
@@ -96,6 +96,12 @@ pub(super) fn warnings(files: &[HostnameFile], etc: &Etc) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The groups that interfaces are put into.
+pub(super) fn groups(files: &[HostnameFile], etc: &Etc) -> BTreeSet<GroupName> {
+    let outcomes = files.iter().map(|file| dry_run(file, etc).0);
+    outcomes.filter_map(|outcome| outcome.group).collect()
 }
 
 fn dry_run<'a>(file: &'a HostnameFile, etc: &Etc) -> (Outcome<'a>, Vec<Problem>) {

@@ -46,6 +46,21 @@ const GE1_WRAPPED: &str = "\
 failover standby up
 ";
 
+/// What holds without any settings.
+const ALL_DEFAULTS: &str = "\
+all groups:
+  failure-detection-time  10s             default
+  failback                yes             default
+  probe-method            auto            default
+  probe-targets           found           default
+  confirm                 yes             default
+  confirm-silence         auto            default
+  confirm-probes          10              default
+  hold-down               0s              default
+  dampening-half-life     1m              default
+  quiet-period            40s             default
+";
+
 /// Boots with these files, or does `line` instead; what was printed, with the directory left out.
 fn booted(files: &[(&str, &str)], snapshot: Snapshot, line: &str) -> (String, Booted) {
     answered(files, snapshot, line, [])
@@ -61,6 +76,7 @@ fn answered(
     let root = tempfile::tempdir().unwrap();
     let etc = Etc::below(root.path());
     fs::create_dir(etc.directory()).unwrap();
+    fs::create_dir(etc.path("default")).unwrap();
     for (name, text) in files {
         fs::write(etc.path(name), text).unwrap();
     }
@@ -137,7 +153,8 @@ fn a_word_broken_across_lines_is_refused_before_anything_is_done() {
     assert!(said.contains("ge0"));
 
     let (text, host) = booted(&files, lab2(), "--check");
-    assert_eq!(text, format!("{complaint}failed\n"));
+    let listing = format!("{ALL_DEFAULTS}group host1: as all groups\n");
+    assert_eq!(text, format!("{listing}{complaint}failed\n"));
     assert!(host.daemon.commands.is_empty());
 }
 
@@ -198,8 +215,9 @@ fn everything_wrong_is_named() {
         ("defaultrouter", "nobody\n"),
     ];
     let (text, host) = booted(&files, lab1(), "--check");
+    let listing = format!("{ALL_DEFAULTS}group a: as all groups\ngroup b: as all groups\n");
     assert_eq!(
-        text,
+        text.strip_prefix(&listing).unwrap(),
         "2> ipmp: /etc/hostname.ge2:1: nonsense: ge2: \
          'nonsense' is neither a subcommand nor an address\n\
          2> ipmp: /etc/hostname.ge2:1: mtu: ge2: 'x' is not a number\n\
@@ -228,4 +246,83 @@ fn usage() {
     for usage in [BOOT_USAGE, CHECK_USAGE] {
         assert!(usage.lines().all(|line| line.len() <= 80));
     }
+}
+
+#[test]
+fn what_holds_is_listed_with_its_place() {
+    let files = [
+        ("hostname.ge0", GE0),
+        (
+            "default/mpathd",
+            "FAILURE_DETECTION_TIME=2s\nFAILBACK=nope\n",
+        ),
+        (
+            "ipmp.toml",
+            "[defaults]\nconfirm-silence = \"2s\"\n\n[group.host1]\nfailback = true\n\
+             probe-targets = [\"192.168.0.1\", \"fd00::1\"]\n[group.hots1]\n",
+        ),
+    ];
+    let (text, _) = booted(&files, lab2(), "--check");
+    assert_eq!(
+        text,
+        "\
+all groups:
+  failure-detection-time  2s              /etc/default/mpathd:1
+  failback                no              /etc/default/mpathd:2
+  probe-method            auto            default
+  probe-targets           found           default
+  confirm                 yes             default
+  confirm-silence         2s              /etc/ipmp.toml:2
+  confirm-probes          10              default
+  hold-down               0s              default
+  dampening-half-life     1m              default
+  quiet-period            40s             default
+group host1:
+  failure-detection-time  2s              /etc/default/mpathd:1
+  failback                yes             /etc/ipmp.toml:5
+  probe-method            auto            default
+  probe-targets           192.168.0.1,fd00::1 /etc/ipmp.toml:6
+  confirm                 yes             default
+  confirm-silence         2s              /etc/ipmp.toml:2
+  confirm-probes          10              default
+  hold-down               0s              default
+  dampening-half-life     1m              default
+  quiet-period            40s             default
+group hots1:
+  failure-detection-time  2s              /etc/default/mpathd:1
+  failback                no              /etc/default/mpathd:2
+  probe-method            auto            default
+  probe-targets           found           default
+  confirm                 yes             default
+  confirm-silence         2s              /etc/ipmp.toml:2
+  confirm-probes          10              default
+  hold-down               0s              default
+  dampening-half-life     1m              default
+  quiet-period            40s             default
+2> ipmp: /etc/default/mpathd:2: warning: value 'nope' for FAILBACK is taken as no; write no
+2> ipmp: /etc/ipmp.toml:2: warning: confirm-silence 2s is more than half of a \
+failure-detection-time of 2s; 1s is used
+2> ipmp: /etc/ipmp.toml: warning: no /etc/hostname.IF puts an interface into group hots1
+"
+    );
+}
+
+#[test]
+fn settings_with_errors_fail_the_check() {
+    let files = [
+        ("default/mpathd", "FAILURE_DETECTION_TIME=soon\n"),
+        (
+            "ipmp.toml",
+            "[defaults]\nhold-down = 1\nholddown = 2\nfailback = false\n",
+        ),
+    ];
+    let (text, _) = booted(&files, Snapshot::default(), "--check");
+    let holding = ALL_DEFAULTS.replacen("default\n", "/etc/default/mpathd:1\n", 1);
+    assert_eq!(
+        text.strip_prefix(&holding).unwrap(),
+        "2> ipmp: /etc/default/mpathd:1: invalid failure detection time 'soon'; using 10000 ms\n\
+         2> ipmp: /etc/ipmp.toml:2: hold-down: a time from 0s to 1day such as \"10s\", not 1\n\
+         2> ipmp: /etc/ipmp.toml:3: unknown key 'holddown' in [defaults]; did you mean 'hold-down'?\n\
+         2> ipmp: /etc/ipmp.toml: has errors, so that nothing of it would be used\nfailed\n"
+    );
 }
