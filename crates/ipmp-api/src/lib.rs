@@ -6,6 +6,7 @@
 //!   Client --- wire (varlink, JSON ended by NUL) ---> control socket
 //!                                                       RunDirectory: socket, pid file, state
 //!   saved::read <--- listing without a daemon ----------- saved::write
+//!   recording::Reader <--- ipmp replay ----------------- a file, if it is to record
 //! ```
 //!
 //! There is one daemon, one [`RunDirectory`] and one control socket per network namespace. A tool
@@ -17,6 +18,7 @@
 
 mod client;
 pub mod interface;
+pub mod recording;
 pub mod rundir;
 pub mod saved;
 pub mod start;

@@ -16,21 +16,28 @@ use crate::layer::{Layer, Origin};
 use crate::problem::{Problem, contents};
 use crate::setting::{Key, Raw, target};
 
-/// Where and how much of what happens is recorded.
+/// Whether and how much of what happens is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
-    /// The file.
-    pub path: PathBuf,
+    /// The file; `None` to record nothing.
+    pub path: Option<PathBuf>,
     /// No more bytes than this.
     pub limit: u64,
 }
 
 impl Recording {
-    /// [`Recording::limit`] where none is set: about a day of two interfaces that are probed every
-    /// two seconds.
-    pub const LIMIT: u64 = 64 << 20;
     const MIN_LIMIT: u64 = 64 << 10;
     const MAX_LIMIT: u64 = 4 << 30;
+}
+
+impl Default for Recording {
+    /// Nothing; if anything, about a day of two interfaces probed as by default.
+    fn default() -> Self {
+        Self {
+            path: None,
+            limit: 64 << 20,
+        }
+    }
 }
 
 /// What the file sets.
@@ -47,7 +54,7 @@ pub(crate) struct Parsed {
     /// `multicast-targets-only`.
     pub(crate) multicast_targets_only: Option<bool>,
     /// `record` and `record-limit`.
-    pub(crate) recording: Option<Recording>,
+    pub(crate) recording: Recording,
 }
 
 const DEFAULTS: &str = "defaults";
@@ -214,8 +221,6 @@ impl Reader<'_> {
     }
 
     fn daemon(&mut self, table: &DeTable<'_>, parsed: &mut Parsed) {
-        let mut record = None;
-        let mut limit = Recording::LIMIT;
         for (name, value) in table {
             let text = name.get_ref().as_ref();
             let word = value.get_ref().as_str();
@@ -226,7 +231,9 @@ impl Reader<'_> {
                 RECORD => {
                     let path = word.map(Path::new);
                     match path.filter(|path| path.is_absolute() || word == Some("off")) {
-                        Some(path) if path.is_absolute() => record = Some(path.to_owned()),
+                        Some(path) if path.is_absolute() => {
+                            parsed.recording.path = Some(path.to_owned());
+                        }
                         Some(_) => {}
                         None => {
                             let allowed = "\"off\" or a path such as \"/var/log/ipmp/events\"";
@@ -239,7 +246,7 @@ impl Reader<'_> {
                     let allowed = Recording::MIN_LIMIT..=Recording::MAX_LIMIT;
                     let bytes = word.and_then(|word| word.parse().ok()).map(|ByteSize(n)| n);
                     if let Some(bytes) = bytes.filter(|bytes| allowed.contains(bytes)) {
-                        limit = bytes;
+                        parsed.recording.limit = bytes;
                     } else {
                         let allowed = "a size from \"64KiB\" to \"4GiB\" such as \"64MiB\"";
                         self.not_allowed(text, allowed, value);
@@ -256,7 +263,6 @@ impl Reader<'_> {
                 _ => self.not_allowed(text, TRUE_OR_FALSE, value),
             }
         }
-        parsed.recording = record.map(|path| Recording { path, limit });
     }
 
     fn table<'v, 'i>(

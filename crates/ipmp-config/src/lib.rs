@@ -54,8 +54,8 @@ pub struct Called {
 pub struct Configuration {
     /// What the engine is to heed.
     pub settings: Settings,
-    /// Where events are to be recorded, if they are.
-    pub recording: Option<Recording>,
+    /// Whether events are to be recorded.
+    pub recording: Recording,
     /// What holds for all groups that have nothing of their own, and where it was set.
     pub common: Effective,
     /// The same for the groups that have something of their own.

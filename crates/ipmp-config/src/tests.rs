@@ -36,7 +36,7 @@ fn without_files_everything_is_as_by_default() {
     assert_eq!(read.settings, Settings::default());
     assert_eq!(read.problems, []);
     assert!(read.refused.is_empty());
-    assert_eq!(read.recording, None);
+    assert_eq!(read.recording, Recording::default());
 }
 
 /// Every combination of the four places where a setting can stand: the last one that has it wins.
@@ -165,7 +165,7 @@ fn a_file_with_an_error_is_refused_whole_and_the_other_stands() {
             ..GroupSettings::default()
         }
     );
-    assert_eq!(read.recording, None);
+    assert_eq!(read.recording, Recording::default());
     let said: Vec<String> = read.problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         said,

@@ -7,10 +7,11 @@ use std::time::Duration;
 use std::{io, iter};
 
 use ipmp_api::{RunDirectory, saved};
+use ipmp_config::Configuration;
 use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
 use ipmp_core::plan::Plan;
-use ipmp_core::{Action, Answer, Engine, Event, Refusal, Settings, Time};
+use ipmp_core::{Action, Answer, Engine, Event, Refusal, Time};
 use ipmp_linux::announce::announce;
 use ipmp_linux::monotonic_now;
 use ipmp_linux::neighbours::neighbours;
@@ -28,6 +29,7 @@ use crate::control::{self, History, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::Options;
 use crate::probes::Probes;
+use crate::record::{self, Recorder};
 use crate::{dump, settings};
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
@@ -41,6 +43,7 @@ pub(crate) struct Driver {
     options: Options,
     run: RunDirectory,
     engine: Engine,
+    recorder: Option<Recorder>,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
     looks: Looks,
@@ -63,16 +66,22 @@ impl Driver {
     pub(crate) fn new(
         options: Options,
         run: RunDirectory,
-        settings: Settings,
+        configuration: Configuration,
         saved: Option<Saved>,
     ) -> Result<Self, RtnlError> {
         let mut rtnl = Rtnl::open()?;
         let kernel = rtnl.observe()?;
         let now = monotonic_now();
+        let seed = seed(now);
+        let settings = configuration.settings;
+        let recorder = Recorder::start(configuration.recording, || {
+            record::header(seed, &settings, saved.as_ref())
+        });
         let mut driver = Self {
             options,
             run,
-            engine: Engine::new(settings, saved, seed(now)),
+            engine: Engine::new(settings, saved, seed),
+            recorder,
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
             looks: Looks::new(now),
@@ -124,6 +133,9 @@ impl Driver {
         }
         // What stays untaken is not asked for again by anybody else.
         self.retry_save();
+        if let Some(recorder) = self.recorder.take() {
+            recorder.end();
+        }
     }
 
     fn next_deadline(&self) -> Time {
@@ -206,7 +218,13 @@ impl Driver {
     /// Feeds the engine with these events and with what comes of them.
     fn feed_all(&mut self, mut events: VecDeque<Event>) {
         while let Some(event) = events.pop_front() {
-            for action in self.engine.handle(monotonic_now(), event) {
+            let now = monotonic_now();
+            let noted = self.recorder.as_ref().map(|_| event.clone());
+            let actions = self.engine.handle(now, event);
+            if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
+                recorder.note(now, event, &actions);
+            }
+            for action in actions {
                 self.carry_out(action, &mut events);
             }
         }

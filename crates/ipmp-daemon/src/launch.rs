@@ -130,12 +130,8 @@ impl Daemon {
             .context("cannot start the event loop")?
             .block_on(async {
                 let signals = Signals::take().context("cannot take signals")?;
-                let driver = Driver::new(
-                    self.options.clone(),
-                    self.run.clone(),
-                    configuration.settings,
-                    saved,
-                )?;
+                let driver =
+                    Driver::new(self.options.clone(), self.run.clone(), configuration, saved)?;
                 if self.options.adopt && !driver.has_work() {
                     tracing::info!("no interface is to be watched");
                     return Ok(());

@@ -1,6 +1,7 @@
 //! The daemon's options (manual `in.mpathd`, OPTIONS).
 
 use std::ffi::OsString;
+use std::path::{PathBuf, absolute};
 
 use ipmp_config::{Called, c_number};
 use thiserror::Error;
@@ -22,6 +23,8 @@ pub(crate) struct Options {
     pub(crate) multicast_targets_only: bool,
     /// `-l`: ignore link state.
     pub(crate) ignore_links: bool,
+    /// `-r FILE`: record there all that happens.
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// What was typed is not what the daemon takes.
@@ -33,19 +36,23 @@ pub(crate) enum UsageError {
     /// The mask is missing or no number.
     #[error("-D needs a number such as 0x21\n{USAGE}")]
     Mask,
+    /// The file is missing.
+    #[error("-r needs the file to record to\n{USAGE}")]
+    Record,
     /// `--help`, `-h` or `-?`.
     #[error("{USAGE}")]
     Help,
 }
 
 const USAGE: &str = "\
-usage: in.mpathd [-adlm] [-D mask] [--foreground]
+usage: in.mpathd [-adlm] [-D mask] [-r file] [--foreground]
   -a            end at once if no interface is to be watched
   -d            stay in the foreground, say everything on standard error
   -D mask       say in detail: 0x1 probes, 0x2 failovers, 0x4 interfaces,
                 0x8 addresses, 0x10 routes, 0x20 timers, 0x40 bad packets, 0x80 links
   -l            ignore link state
   -m            find probe targets by multicast only
+  -r file       record there all that happens, for ipmp replay
   --foreground  stay in the foreground, for a service manager";
 
 impl Options {
@@ -57,6 +64,7 @@ impl Options {
             mask: Debug::NONE,
             multicast_targets_only: false,
             ignore_links: false,
+            record: None,
         };
         let mut args = args
             .into_iter()
@@ -81,16 +89,22 @@ impl Options {
                     }
                     'm' => options.multicast_targets_only = true,
                     'l' => options.ignore_links = true,
-                    'D' => {
+                    'D' | 'r' => {
                         // As getopt has it: the rest of the word, else the next word.
-                        let mask = match letters.get(at + 1..) {
+                        let value = match letters.get(at + 1..) {
                             Some("") | None => args.next(),
                             Some(rest) => Some(rest.to_owned()),
                         };
-                        let mask = mask
-                            .and_then(|mask| c_number(&mask))
-                            .ok_or(UsageError::Mask)?;
-                        options.mask = options.mask | Debug(mask);
+                        if letter == 'r' {
+                            // The daemon's directory is another one than the caller's.
+                            let path = value.and_then(|value| absolute(value).ok());
+                            options.record = Some(path.ok_or(UsageError::Record)?);
+                        } else {
+                            let mask = value
+                                .and_then(|mask| c_number(&mask))
+                                .ok_or(UsageError::Mask)?;
+                            options.mask = options.mask | Debug(mask);
+                        }
                         break;
                     }
                     'h' | '?' => return Err(UsageError::Help),
@@ -117,6 +131,8 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Options, UsageError> {
@@ -136,6 +152,11 @@ mod tests {
         assert_eq!(parse("-D 16").unwrap().mask, Debug(16));
         assert_eq!(parse("-d").unwrap().mask, Debug::ALL);
         assert!(parse("-d").unwrap().stays());
+        for line in ["-ar /tmp/events", "-ar/tmp/events"] {
+            let record = parse(line).unwrap().record.unwrap();
+            assert_eq!(record, Path::new("/tmp/events"), "{line}");
+        }
+        assert!(parse("-r events").unwrap().record.unwrap().is_absolute());
     }
 
     #[test]
@@ -145,6 +166,9 @@ mod tests {
         }
         for line in ["-D", "-D x", "-D -1", "-aD"] {
             assert_eq!(parse(line), Err(UsageError::Mask), "{line}");
+        }
+        for line in ["-r", "-ar"] {
+            assert_eq!(parse(line), Err(UsageError::Record), "{line}");
         }
         assert_eq!(parse("-?"), Err(UsageError::Help));
     }

@@ -32,7 +32,10 @@ pub(crate) fn again(files: &Files, options: &Options) -> Option<Configuration> {
 
 /// Reads both files and complains about what is wrong with them.
 fn read(files: &Files, options: &Options) -> Configuration {
-    let read = files.read(options.called());
+    let mut read = files.read(options.called());
+    if let Some(path) = &options.record {
+        read.recording.path = Some(path.clone());
+    }
     for problem in &read.problems {
         if problem.is_error {
             tracing::error!("{problem}");
