@@ -16,7 +16,7 @@ use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
-    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, status,
+    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, replay, status,
 };
 use nix::unistd::geteuid;
 
@@ -29,6 +29,7 @@ usage: ipmp VERB ...
   events [--follow] [--json]  what changed, when, and why
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with those files and the settings
+  replay FILE                 decide again what a daemon recorded
   ifconfig ...                configure and list interfaces
   ipmpstat ...                show groups, interfaces, addresses, targets
   if_mpadm -d|-r IF           take an interface out of service, put it back
@@ -62,6 +63,9 @@ fn main() -> ExitCode {
             boot::check(words, console)
         }),
         Some(("demo", rest)) => return demo::main(rest),
+        Some(("replay", rest)) => ask(rest, Start::Never, |words, _, _, console| {
+            replay::run(words, console)
+        }),
         Some(("status", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             let environment = &mut environment(local, etc);
             status::run(words, &Tty::default(), environment, console)

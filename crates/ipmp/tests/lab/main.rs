@@ -23,6 +23,7 @@ mod flags;
 mod inet6;
 mod labs;
 mod ordinary_user;
+mod recording;
 mod restart;
 mod routes;
 mod scene;
@@ -53,6 +54,7 @@ fn tests() -> Vec<Test> {
         inet6::TESTS,
         labs::TESTS,
         ordinary_user::TESTS,
+        recording::TESTS,
         restart::TESTS,
         routes::TESTS,
         settings::TESTS,
