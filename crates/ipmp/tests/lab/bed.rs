@@ -61,11 +61,17 @@ impl Bed {
     /// Lab 1 set up, probes answered.
     pub(crate) fn lab1(detection_ms: u32) -> Result<Self, Failed> {
         let bed = Self::new(detection_ms)?;
-        for line in LAB1 {
-            bed.types(line)?;
-        }
-        bed.awaits_probes(&["ge0", "ge1"])?;
+        bed.sets_up_lab1()?;
         Ok(bed)
+    }
+
+    /// Sets up lab 1 and waits until probes are answered.
+    pub(crate) fn sets_up_lab1(&self) -> Result<(), Failed> {
+        for line in LAB1 {
+            self.types(line)?;
+        }
+        self.awaits_probes(&["ge0", "ge1"])?;
+        Ok(())
     }
 
     /// Lab 2 set up, probes answered.

@@ -28,6 +28,7 @@ mod restart;
 mod routes;
 mod scene;
 mod settings;
+mod solicit;
 mod tap;
 mod three;
 mod tools;
@@ -58,6 +59,7 @@ fn tests() -> Vec<Test> {
         restart::TESTS,
         routes::TESTS,
         settings::TESTS,
+        solicit::TESTS,
         three::TESTS,
         tools::TESTS,
         trace::TESTS,
