@@ -172,7 +172,7 @@ fn recording_asked_for_by_option() -> Result<(), Failed> {
     bed.types(&format!("in.mpathd -r {FILE}"))?;
     bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
     let told = bed.replays(None)?;
-    tells(&told, &["group testgrp2: ok"])?;
+    tells(&told, &["ge0: ok"])?;
     let earlier = bed
         .host1
         .enter(|| fs::read_to_string(format!("{FILE}.old")))?;

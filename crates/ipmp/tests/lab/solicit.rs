@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use ipmp_core::snapshot::{InterfaceState, ProbeState, Snapshot, TargetMode};
+use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, find, reaches, same};
+use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::scene::{DATA0, DATA1, Fault, QUICK};
 
 tests![
@@ -74,7 +75,10 @@ fn a_group_of_inet6_data_addresses_is_probed_by_solicitations() -> Result<(), Fa
     ] {
         bed.types(line)?;
     }
-    reaches(&bed.host2, "2001:db8::86")?;
+    // Both ends make sure first that nobody else has their addresses.
+    wait_until("an answer", PATIENCE, || {
+        reaches(&bed.host2, "2001:db8::86").is_ok()
+    })?;
     probed_by(&bed, &["ge0", "ge1"], 1, TargetMode::Arp)?;
     bed.fails(Fault::Silence, &bed.ge1)?;
     reaches(&bed.host2, "2001:db8::88")?;
