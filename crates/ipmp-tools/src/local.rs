@@ -1,6 +1,8 @@
 //! The daemon of the network namespace the tool runs in.
 
 use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ipmp_api::interface::Event;
 use ipmp_api::{CallError, Client, RunDirectory, saved};
@@ -19,6 +21,12 @@ const PROTOCOL_STATIC: u8 = 4;
 
 /// The metric of IPv6 routes that come without one (`IP6_RT_PRIO_USER`).
 const METRIC6: u32 = 1024;
+
+/// How long a daemon that is ending may take connections without answering.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// From one attempt to reach it to the next.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Whether changes start the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +97,18 @@ impl Daemon for Local {
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Failure> {
-        let snapshot = self.running()?.snapshot();
-        self.or_disconnect(snapshot)
+        let began = Instant::now();
+        loop {
+            match self.running()?.snapshot() {
+                // A daemon that is ending takes connections until its socket is closed. Then there is
+                // none, or the next one.
+                Err(CallError::Closed) if began.elapsed() < ENDING => {
+                    self.client = None;
+                    thread::sleep(AGAIN);
+                }
+                snapshot => return self.or_disconnect(snapshot),
+            }
+        }
     }
 
     fn view(&mut self) -> Result<Snapshot, Failure> {
