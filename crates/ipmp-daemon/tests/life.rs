@@ -161,7 +161,7 @@ fn signals(run: &RunDirectory) {
     until("HUP is taken", || {
         logged(run, "failure detection time '50' is too small")
     });
-    assert!(logged(run, "line 1: invalid value 'maybe' for FAILBACK"));
+    assert!(logged(run, "mpathd:1: invalid value 'maybe' for FAILBACK"));
     kill(before, Signal::SIGPIPE).unwrap();
     kill(before, Signal::SIGUSR1).unwrap();
     until("USR1 is taken", || logged(run, "interfaces:"));

@@ -2,7 +2,6 @@ use std::fmt::Write as _;
 
 use ipmp_core::Message;
 use ipmp_core::detect::{Echo, Probe};
-use ipmp_core::kernel::{Change, Kernel};
 
 use super::*;
 
@@ -37,9 +36,9 @@ fn said() -> Action {
 #[test]
 fn what_is_written_is_read() {
     let at = Time::from_millis(1 << 43);
-    let resync = Event::Kernel(Change::Resync(Kernel::default()));
+    let settings = Event::Settings(Settings::default());
     let lines = [
-        Line::Step(Box::new(Step::new(at, resync, vec![said(), probe(1)]))),
+        Line::Step(Box::new(Step::new(at, settings, vec![said(), probe(1)]))),
         Line::Step(Box::new(Step::new(at, Event::Tick, vec![]))),
         Line::End(End {
             end: "enough".to_owned(),

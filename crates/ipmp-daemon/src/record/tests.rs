@@ -3,7 +3,6 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::mpsc::{Receiver, channel};
 
 use ipmp_api::recording::Reader;
-use ipmp_core::kernel::{Change, Kernel};
 
 use super::*;
 
@@ -11,8 +10,8 @@ fn started(path: &Path, limit: u64) -> io::Result<Recorder> {
     Recorder::open(path, limit, &header(7, &Settings::default(), None))
 }
 
-fn resync() -> Event {
-    Event::Kernel(Change::Resync(Kernel::default()))
+fn settings() -> Event {
+    Event::Settings(Settings::default())
 }
 
 /// The steps of a recording and why it ends.
@@ -36,7 +35,7 @@ fn all_that_was_noted_is_in_the_file() {
     let path = directory.path().join("events");
     let mut recorder = started(&path, 1 << 20).unwrap();
     for ms in 0..100 {
-        recorder.note(Time::from_millis(ms), resync(), &[Action::Observe]);
+        recorder.note(Time::from_millis(ms), settings(), &[Action::Observe]);
     }
     recorder.end();
     assert_eq!(read(&path), (100, Some("the daemon ends".to_owned())));
@@ -55,7 +54,7 @@ fn it_ends_at_its_size() {
     let limit = 64 << 10;
     let mut recorder = started(&path, limit).unwrap();
     for ms in 0..10_000 {
-        recorder.note(Time::from_millis(ms), resync(), &[]);
+        recorder.note(Time::from_millis(ms), settings(), &[]);
         // Slowly enough to be written.
         if ms % 1000 == 0 {
             thread::yield_now();
@@ -109,7 +108,7 @@ fn a_disk_that_is_too_slow_ends_it_and_holds_up_nobody() {
     // More than the queue and the writer's buffer hold. None of this waits: the disk takes nothing.
     let many = 20 * QUEUE;
     for ms in 0..many {
-        recorder.note(Time::from_millis(ms as u64), resync(), &[]);
+        recorder.note(Time::from_millis(ms as u64), settings(), &[]);
     }
     assert!(recorder.queue.is_none());
     drop(release);

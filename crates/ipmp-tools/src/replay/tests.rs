@@ -75,7 +75,7 @@ recorded by in.mpathd 0.1.0
       0.500000  request 0 is refused: no such interface
       1.250000  request 1: {\"plumb\":{\"logical\":\"ge0\",\"family\":\"inet\",\"absent\":true}}
       1.250000  request 1 is done
-same decisions: 3 actions and 0 probes of 4 events in 1.5 s; the daemon ends
+same decisions: 4 actions and 0 probes of 4 events in 1.5 s; the daemon ends
 "
     );
     assert_eq!(code, OK);
