@@ -7,7 +7,7 @@ use std::time::Duration;
 use std::{io, iter};
 
 use ipmp_api::{RunDirectory, saved};
-use ipmp_config::Configuration;
+use ipmp_config::{Configuration, Recording};
 use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
 use ipmp_core::plan::Plan;
@@ -43,6 +43,8 @@ pub(crate) struct Driver {
     options: Options,
     run: RunDirectory,
     engine: Engine,
+    /// What was asked for at start, and what came of it.
+    recording: Recording,
     recorder: Option<Recorder>,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
@@ -74,13 +76,15 @@ impl Driver {
         let now = monotonic_now();
         let seed = seed(now);
         let settings = configuration.settings;
-        let recorder = Recorder::start(configuration.recording, || {
+        let recording = configuration.recording;
+        let recorder = Recorder::start(&recording, || {
             record::header(seed, &settings, saved.as_ref())
         });
         let mut driver = Self {
             options,
             run,
             engine: Engine::new(settings, saved, seed),
+            recording,
             recorder,
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
@@ -351,6 +355,9 @@ impl Driver {
         notify(&[NotifyState::Reloading]);
         tracing::info!("HUP received; reading the settings again");
         if let Some(configuration) = settings::again(&settings::files(), &self.options) {
+            if configuration.recording != self.recording {
+                tracing::warn!("record: takes effect when the daemon is started next");
+            }
             self.feed(Event::Settings(configuration.settings));
         }
         notify(&[NotifyState::Ready]);

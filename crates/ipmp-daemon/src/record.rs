@@ -55,9 +55,9 @@ pub(crate) fn header(seed: u64, settings: &Settings, saved: Option<&Saved>) -> H
 
 impl Recorder {
     /// Begins to record, if that is asked for. That it cannot is said, and harms nobody.
-    pub(crate) fn start(recording: Recording, header: impl FnOnce() -> Header) -> Option<Self> {
-        let path = recording.path?;
-        match Self::open(&path, recording.limit, &header()) {
+    pub(crate) fn start(recording: &Recording, header: impl FnOnce() -> Header) -> Option<Self> {
+        let path = recording.path.as_ref()?;
+        match Self::open(path, recording.limit, &header()) {
             Ok(recorder) => {
                 tracing::info!("recording to {}", path.display());
                 Some(recorder)
