@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipmp_core::{Confirm, GroupSettings, ProbeMethod};
+use proptest::prelude::*;
 
 use super::*;
 use crate::layer::Effective;
@@ -450,5 +451,45 @@ fn addresses_of_other_hosts() {
         "a",
     ] {
         assert_eq!(target(word), None, "{word}");
+    }
+}
+
+/// What slips of the hand make of the file we ship.
+fn mangled() -> impl Strategy<Value = String> {
+    let slip = (
+        any::<prop::sample::Index>(),
+        prop_oneof![
+            Just(String::new()),
+            "[\\[\\]{}\"'=.,#\\n\\\\ a-z0-9-]{1,3}",
+            any::<char>().prop_map(String::from),
+        ],
+        0..4usize,
+    );
+    let slips = proptest::collection::vec(slip, 1..12);
+    let text = uncommented() + "[group.web]\nprobe-targets = [\n\"10.0.0.1\",\n]\n";
+    slips.prop_map(move |slips| {
+        let mut chars: Vec<char> = text.chars().collect();
+        for (at, put, take) in slips {
+            let at = at.index(chars.len());
+            let end = (at + take).min(chars.len());
+            chars.splice(at..end, put.chars());
+        }
+        chars.into_iter().collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// The daemon reads this file while it holds a host's addresses.
+    #[test]
+    fn no_file_breaks_the_reader(text in mangled()) {
+        let (_, problems) = parse(&text);
+        let lines = text.lines().count() + 1;
+        for problem in problems {
+            let line: usize = problem.split(':').nth(1).unwrap().parse().unwrap();
+            prop_assert!((1..=lines).contains(&line), "{problem}");
+            prop_assert!(!problem.contains('\n'), "{problem}");
+        }
     }
 }
