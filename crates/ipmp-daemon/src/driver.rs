@@ -12,7 +12,7 @@ use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
 use ipmp_core::plan::Plan;
 use ipmp_core::{Action, Answer, Engine, Event, Refusal, Time};
-use ipmp_linux::announce::announce;
+use ipmp_linux::announce::Announcer;
 use ipmp_linux::monotonic_now;
 use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::rtnl::{Rtnl, RtnlError};
@@ -48,6 +48,7 @@ pub(crate) struct Driver {
     recorder: Option<Recorder>,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
+    announcer: Announcer,
     looks: Looks,
     history: History,
     /// Clients that wait for what came of their command.
@@ -88,6 +89,7 @@ impl Driver {
             recorder,
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
+            announcer: Announcer::new(),
             looks: Looks::new(now),
             history: History::default(),
             waiting: BTreeMap::new(),
@@ -170,7 +172,6 @@ impl Driver {
     fn looks_due(&mut self, due: bool) {
         if due {
             tracing::debug!(target: TIMER, "reading everything");
-            self.probes.tidy(monotonic_now());
             let mut events = VecDeque::new();
             self.observe(&mut events);
             self.feed_all(events);
@@ -249,7 +250,7 @@ impl Driver {
                     target: FAILOVER,
                     "announcing {:?} on {}", announcement.addresses, announcement.interface
                 );
-                for error in announce(&announcement) {
+                for error in self.announcer.announce(&announcement) {
                     tracing::debug!(target: FAILOVER, "{error}");
                 }
             }

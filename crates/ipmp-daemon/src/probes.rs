@@ -1,24 +1,19 @@
 //! The probe sockets: one of each kind, opened when the first probe needs it.
 //!
-//! They share one epoll instance, so that the loop waits for one thing.
+//! They share one epoll instance, so that the loop waits for one thing. They stay open: they are few,
+//! and closing a packet socket would hold up the loop for some 10 ms.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::time::Duration;
 
+use ipmp_core::Family;
 use ipmp_core::detect::{Echo, Probe, Reply, Solicitation};
-use ipmp_core::{Family, Time};
-use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 
 use crate::driver::watched;
 use crate::log::PROBE;
-
-/// A socket that sent nothing for this long has no use any more: the longest pause between two
-/// probes of an interface is far shorter, also with a large failure detection time.
-const UNUSED: Duration = Duration::from_mins(10);
 
 /// How many batches of replies are taken off a socket before the loop does something else. A flood
 /// ends here.
@@ -28,16 +23,13 @@ const BATCHES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Probes {
     epoll: AsyncFd<Instance>,
-    echo4: Slot<EchoSocket>,
-    echo6: Slot<EchoSocket>,
-    arp: Slot<ArpSocket>,
-    neighbours: Slot<NeighbourSocket>,
+    echo4: Option<EchoSocket>,
+    echo6: Option<EchoSocket>,
+    arp: Option<ArpSocket>,
+    neighbours: Option<NeighbourSocket>,
     /// Probes that could not be sent.
     pub(crate) unsent: u64,
 }
-
-/// A socket and when it was used last.
-type Slot<S> = Option<(S, Time)>;
 
 /// An epoll instance with the number tokio wants to see.
 #[derive(Debug)]
@@ -107,20 +99,12 @@ impl Probes {
 
     /// Takes note that a link is gone: nothing is asked on it any more.
     pub(crate) fn link_gone(&mut self, index: u32) {
-        if let Some((socket, _)) = &mut self.arp {
+        if let Some(socket) = &mut self.arp {
             socket.forget(index);
         }
-        if let Some((socket, _)) = &mut self.neighbours {
+        if let Some(socket) = &mut self.neighbours {
             socket.forget(index);
         }
-    }
-
-    /// Closes sockets that nothing was sent on for long.
-    pub(crate) fn tidy(&mut self, now: Time) {
-        close_unused(&mut self.echo4, now);
-        close_unused(&mut self.echo6, now);
-        close_unused(&mut self.arp, now);
-        close_unused(&mut self.neighbours, now);
     }
 
     /// Waits until there may be replies.
@@ -133,13 +117,13 @@ impl Probes {
     /// next, not by what stayed.
     pub(crate) fn replies(&mut self) -> Vec<Reply> {
         let mut replies = Vec::new();
-        for (socket, _) in [&mut self.echo4, &mut self.echo6].into_iter().flatten() {
+        for socket in [&mut self.echo4, &mut self.echo6].into_iter().flatten() {
             drain(|| socket.receive(&mut replies));
         }
-        if let Some((socket, _)) = &mut self.arp {
+        if let Some(socket) = &mut self.arp {
             drain(|| socket.receive(&mut replies));
         }
-        if let Some((socket, _)) = &mut self.neighbours {
+        if let Some(socket) = &mut self.neighbours {
             drain(|| socket.receive(&mut replies));
         }
         for reply in &replies {
@@ -149,25 +133,22 @@ impl Probes {
     }
 }
 
-/// The socket of a slot, for use now.
+/// The socket of a slot, opened if it is not yet.
 fn opened<'s, S: AsFd>(
-    slot: &'s mut Slot<S>,
+    slot: &'s mut Option<S>,
     epoll: &Epoll,
     open: impl FnOnce() -> io::Result<S>,
 ) -> io::Result<&'s mut S> {
-    if slot.is_none() {
-        let socket = open()?;
-        // Which one it is does not matter: there are so few that all are looked at.
-        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        *slot = Some((socket, Time::ZERO));
-    }
-    let (socket, used) = slot.as_mut().ok_or(io::ErrorKind::NotFound)?;
-    *used = monotonic_now();
-    Ok(socket)
-}
-
-fn close_unused<S>(slot: &mut Slot<S>, now: Time) {
-    slot.take_if(|(_, used)| now.since(*used) >= UNUSED);
+    let socket = match slot.take() {
+        Some(socket) => socket,
+        None => {
+            let socket = open()?;
+            // Which one it is does not matter: there are so few that all are looked at.
+            epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+            socket
+        }
+    };
+    Ok(slot.insert(socket))
 }
 
 /// Calls until there is no more, or it has been enough.

@@ -32,30 +32,42 @@ pub struct AnnounceError {
     pub error: io::Error,
 }
 
-/// Sends one round of announcements. All addresses are tried; what comes back is the errors of those
-/// that failed, or one if none could be tried.
-#[must_use]
-pub fn announce(announcement: &Announcement) -> Vec<AnnounceError> {
-    let failed = |address: &IpAddr, error| AnnounceError {
-        address: *address,
-        interface: announcement.interface.clone(),
-        error,
-    };
-    let addresses = &announcement.addresses;
-    // A new socket for each round costs some microseconds.
-    match packet::open() {
-        Ok(socket) => addresses
-            .iter()
-            .filter_map(|address| {
-                let sent = send_all(&socket, announcement, *address);
-                sent.err().map(|error| failed(address, error))
-            })
-            .collect(),
-        Err(error) => addresses
-            .first()
-            .map(|address| failed(address, error))
-            .into_iter()
-            .collect(),
+/// Announces. It keeps its socket: closing a packet socket waits until no processor looks at it any
+/// more, some 10 ms in which the daemon would do nothing else.
+#[derive(Debug, Default)]
+pub struct Announcer(Option<Socket>);
+
+impl Announcer {
+    /// One that opens its socket when it is first needed.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Sends one round of announcements. All addresses are tried; what comes back is the errors of
+    /// those that failed, or one if none could be tried.
+    #[must_use]
+    pub fn announce(&mut self, announcement: &Announcement) -> Vec<AnnounceError> {
+        let failed = |address: &IpAddr, error| AnnounceError {
+            address: *address,
+            interface: announcement.interface.clone(),
+            error,
+        };
+        let addresses = &announcement.addresses;
+        let opened = self.0.take().map_or_else(packet::open, Ok);
+        match opened.map(|socket| &*self.0.insert(socket)) {
+            Ok(socket) => addresses
+                .iter()
+                .filter_map(|address| {
+                    let sent = send_all(socket, announcement, *address);
+                    sent.err().map(|error| failed(address, error))
+                })
+                .collect(),
+            Err(error) => addresses
+                .first()
+                .map(|address| failed(address, error))
+                .into_iter()
+                .collect(),
+        }
     }
 }
 

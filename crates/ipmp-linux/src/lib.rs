@@ -9,7 +9,7 @@
 //! | [`probe::EchoSocket`] | one per family | the driver loop |
 //! | [`probe::ArpSocket`], [`probe::NeighbourSocket`] | one of each | the driver loop |
 //! | [`neighbours::neighbours`] | a socket for each call, closed before it returns | nobody |
-//! | [`announce::announce`] | a socket for each call, closed before it returns | nobody |
+//! | [`announce::Announcer`] | one | the driver loop |
 //!
 //! Numbers that the kernel sends are checked before they are believed: nothing received panics.
 

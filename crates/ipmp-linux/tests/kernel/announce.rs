@@ -6,7 +6,7 @@ use ipmp_core::action::Announcement;
 use ipmp_core::detect::Echo;
 use ipmp_core::plan::Operation;
 use ipmp_core::{Family, InterfaceAddress, MacAddress};
-use ipmp_linux::announce::announce;
+use ipmp_linux::announce::Announcer;
 use ipmp_linux::probe::EchoSocket;
 
 use crate::world::{PATIENCE, Test, World, add_address, ip, must, name, wait_readable};
@@ -60,7 +60,7 @@ fn a_neighbour_learns_the_new_place(mut world: World) {
         assert!(before.contains("lladdr"), "{before}");
         assert!(!before.contains("02:00:00:00:00:77"), "{before}");
 
-        let errors = announce(&Announcement {
+        let errors = Announcer::new().announce(&Announcement {
             interface: name("ge0"),
             index,
             mac: new_mac,
@@ -88,7 +88,7 @@ fn errors_name_the_address(mut world: World) {
         .map(crate::world::net)
         .map(|InterfaceAddress { ip, .. }| ip)
         .into();
-    let errors = announce(&Announcement {
+    let errors = Announcer::new().announce(&Announcement {
         interface: name("ge0"),
         index,
         mac: MacAddress([2, 0, 0, 0, 0, 1]),
