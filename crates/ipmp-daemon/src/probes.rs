@@ -139,14 +139,13 @@ fn opened<'s, S: AsFd>(
     epoll: &Epoll,
     open: impl FnOnce() -> io::Result<S>,
 ) -> io::Result<&'s mut S> {
-    let socket = match slot.take() {
-        Some(socket) => socket,
-        None => {
-            let socket = open()?;
-            // Which one it is does not matter: there are so few that all are looked at.
-            epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-            socket
-        }
+    let socket = if let Some(socket) = slot.take() {
+        socket
+    } else {
+        let socket = open()?;
+        // Which one it is does not matter: there are so few that all are looked at.
+        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        socket
     };
     Ok(slot.insert(socket))
 }
