@@ -12,11 +12,13 @@ use caps::{CapSet, Capability, CapsHashSet};
 use ipmp_api::{Client, RunDirectory, saved};
 use ipmp_core::asked::Saved;
 use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
+use ipmp_linux::realtime::be_on_time;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
 use crate::driver::{Driver, Signals, notify};
 use crate::instance::{Instance, InstanceError};
+use crate::log::TIMER;
 use crate::options::Options;
 use crate::{NAME, log, settings};
 
@@ -121,6 +123,9 @@ impl Daemon {
             tracing::warn!("forgot what was saved for an earlier network namespace of this number");
         }
         let saved = read_saved(&self.run.state())?;
+        for refused in be_on_time() {
+            tracing::debug!(target: TIMER, "{refused}");
+        }
         if !self.options.debug {
             drop_capabilities();
         }

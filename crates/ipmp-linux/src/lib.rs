@@ -20,6 +20,7 @@ pub mod netns;
 mod packet;
 pub mod probe;
 pub mod process;
+pub mod realtime;
 pub mod rtnl;
 mod sysctl;
 pub mod wire;

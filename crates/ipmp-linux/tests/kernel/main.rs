@@ -14,6 +14,7 @@
 mod announce;
 mod neighbours;
 mod probe;
+mod realtime;
 mod routes;
 mod rtnl;
 mod silence;
@@ -27,6 +28,12 @@ use libtest_mimic::{Arguments, Trial};
 
 #[expect(clippy::print_stderr, reason = "says why tests are ignored")]
 fn main() -> ExitCode {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == realtime::CHILD)
+    {
+        return realtime::child();
+    }
     let arguments = Arguments::from_args();
     // A user namespace can only be entered while this is the only thread.
     let refused = netns::leave_the_machine().err();
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         probe::TESTS,
         solicit::TESTS,
         neighbours::TESTS,
+        realtime::TESTS,
         announce::TESTS,
     ]
     .concat()
