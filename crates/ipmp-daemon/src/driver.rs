@@ -13,16 +13,15 @@ use ipmp_core::kernel::Change;
 use ipmp_core::plan::Plan;
 use ipmp_core::{Action, Answer, Engine, Event, Refusal, Time};
 use ipmp_linux::announce::Announcer;
-use ipmp_linux::monotonic_now;
 use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::rtnl::{Rtnl, RtnlError};
+use ipmp_linux::{Alarm, monotonic_now};
 use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
 
 use crate::carrier::Looks;
 use crate::control::{self, History, Request, Shown};
@@ -34,6 +33,14 @@ use crate::{dump, settings};
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Least time between two turns for the engine's deadlines. With many interfaces they are all over the
+/// place; half a millisecond is little beside the least interval of probes.
+const TOGETHER: Duration = Duration::from_micros(500);
+
+/// How long replies may lie before they are looked at: not longer than the receive buffers hold them
+/// at any rate of probes.
+const SOON: Duration = Duration::from_millis(5);
 
 /// How many requests are taken in one turn of the loop.
 const REQUESTS: usize = 16;
@@ -51,6 +58,9 @@ pub(crate) struct Driver {
     announcer: Announcer,
     looks: Looks,
     history: History,
+    alarm: AsyncFd<Alarm>,
+    /// When a deadline of the engine was served last.
+    ticked: Time,
     /// Clients that wait for what came of their command.
     waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
     next_id: u64,
@@ -92,6 +102,8 @@ impl Driver {
             announcer: Announcer::new(),
             looks: Looks::new(now),
             history: History::default(),
+            alarm: watched(Alarm::new()?)?,
+            ticked: Time::ZERO,
             waiting: BTreeMap::new(),
             next_id: 0,
             unsaved: None,
@@ -116,8 +128,7 @@ impl Driver {
     pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) {
         let mut requests = control::serve(listener, self.history.clone());
         loop {
-            let now = monotonic_now();
-            let wake = self.next_deadline().since(now);
+            self.set_alarm();
             select! {
                 ready = self.rtnl.readable_mut() => {
                     if let Ok(mut guard) = ready {
@@ -133,7 +144,7 @@ impl Driver {
                     Told::End => break,
                     Told::Nothing => {}
                 },
-                () = sleep(wake) => {}
+                _ = rings(&self.alarm) => {}
             }
             self.on_time();
         }
@@ -151,6 +162,20 @@ impl Driver {
             .fold(self.looks.next(), Time::min)
     }
 
+    /// Sets the alarm for what is to be done next. What is due in quick succession is done together,
+    /// and if that is soon, replies are looked at then: each has its time from the kernel.
+    fn set_alarm(&mut self) {
+        let next = self.next_deadline().max(self.ticked + TOGETHER);
+        let is_soon = next.since(monotonic_now()) <= SOON;
+        let set = self.alarm.get_mut().set(next);
+        for failed in [set, self.probes.watch(!is_soon)]
+            .into_iter()
+            .filter_map(Result::err)
+        {
+            tracing::error!("cannot wait: {failed}");
+        }
+    }
+
     /// Does what is due.
     fn on_time(&mut self) {
         let now = monotonic_now();
@@ -163,6 +188,7 @@ impl Driver {
         self.looks_due(due);
         if self.engine.next_deadline().is_some_and(|at| at <= now) {
             tracing::debug!(target: TIMER, "deadline reached");
+            self.ticked = now;
             // Replies that are there already were in time, however late we look: they go first.
             self.hear();
             self.feed(Event::Tick);
@@ -376,6 +402,12 @@ pub(crate) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!("cannot notify the service manager: {error}");
     }
+}
+
+/// Waits until the alarm rings.
+async fn rings(alarm: &AsyncFd<Alarm>) -> io::Result<()> {
+    alarm.readable().await?.clear_ready();
+    Ok(())
 }
 
 /// Lets the runtime wait for a file descriptor.

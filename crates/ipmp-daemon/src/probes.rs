@@ -23,6 +23,8 @@ const BATCHES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Probes {
     epoll: AsyncFd<Instance>,
+    /// What of the sockets wakes the loop: replies, or nothing.
+    interest: EpollFlags,
     echo4: Option<EchoSocket>,
     echo6: Option<EchoSocket>,
     arp: Option<ArpSocket>,
@@ -47,6 +49,7 @@ impl Probes {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Self {
             epoll: watched(Instance(epoll))?,
+            interest: EpollFlags::EPOLLIN,
             echo4: None,
             echo6: None,
             arp: None,
@@ -83,16 +86,16 @@ impl Probes {
             Family::Inet => &mut self.echo4,
             Family::Inet6 => &mut self.echo6,
         };
-        let epoll = &self.epoll.get_ref().0;
-        opened(slot, epoll, || EchoSocket::open(family))?.send(probe)
+        let watch = (&self.epoll.get_ref().0, self.interest);
+        opened(slot, watch, || EchoSocket::open(family))?.send(probe)
     }
 
     fn send_solicitation(&mut self, probe: &Solicitation) -> io::Result<()> {
-        let epoll = &self.epoll.get_ref().0;
+        let watch = (&self.epoll.get_ref().0, self.interest);
         match Family::of(probe.target) {
-            Family::Inet => opened(&mut self.arp, epoll, ArpSocket::open)?.send(probe),
+            Family::Inet => opened(&mut self.arp, watch, ArpSocket::open)?.send(probe),
             Family::Inet6 => {
-                opened(&mut self.neighbours, epoll, NeighbourSocket::open)?.send(probe)
+                opened(&mut self.neighbours, watch, NeighbourSocket::open)?.send(probe)
             }
         }
     }
@@ -105,6 +108,31 @@ impl Probes {
         if let Some(socket) = &mut self.neighbours {
             socket.forget(index);
         }
+    }
+
+    /// Whether replies are to end [`Probes::readable`] from now on, those that are there already
+    /// included.
+    pub(crate) fn watch(&mut self, wanted: bool) -> io::Result<()> {
+        let interest = if wanted {
+            EpollFlags::EPOLLIN
+        } else {
+            EpollFlags::empty()
+        };
+        if interest == self.interest {
+            return Ok(());
+        }
+        self.interest = interest;
+        let sockets = [
+            self.echo4.as_ref().map(AsFd::as_fd),
+            self.echo6.as_ref().map(AsFd::as_fd),
+            self.arp.as_ref().map(AsFd::as_fd),
+            self.neighbours.as_ref().map(AsFd::as_fd),
+        ];
+        for socket in sockets.into_iter().flatten() {
+            let mut event = EpollEvent::new(interest, 0);
+            self.epoll.get_ref().0.modify(socket, &mut event)?;
+        }
+        Ok(())
     }
 
     /// Waits until there may be replies.
@@ -136,7 +164,7 @@ impl Probes {
 /// The socket of a slot, opened if it is not yet.
 fn opened<'s, S: AsFd>(
     slot: &'s mut Option<S>,
-    epoll: &Epoll,
+    (epoll, interest): (&Epoll, EpollFlags),
     open: impl FnOnce() -> io::Result<S>,
 ) -> io::Result<&'s mut S> {
     let socket = if let Some(socket) = slot.take() {
@@ -144,7 +172,7 @@ fn opened<'s, S: AsFd>(
     } else {
         let socket = open()?;
         // Which one it is does not matter: there are so few that all are looked at.
-        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        epoll.add(&socket, EpollEvent::new(interest, 0))?;
         socket
     };
     Ok(slot.insert(socket))

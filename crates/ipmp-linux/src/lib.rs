@@ -25,4 +25,4 @@ pub mod rtnl;
 mod sysctl;
 pub mod wire;
 
-pub use clock::monotonic_now;
+pub use clock::{Alarm, monotonic_now};
