@@ -29,6 +29,7 @@ mod routes;
 mod scene;
 mod settings;
 mod solicit;
+mod storm;
 mod tap;
 mod three;
 mod tools;
@@ -60,6 +61,7 @@ fn tests() -> Vec<Test> {
         routes::TESTS,
         settings::TESTS,
         solicit::TESTS,
+        storm::TESTS,
         three::TESTS,
         tools::TESTS,
         trace::TESTS,
