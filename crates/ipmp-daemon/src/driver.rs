@@ -23,7 +23,7 @@ use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::carrier::Looks;
+use crate::carrier::CarrierWatch;
 use crate::control::{self, History, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::Options;
@@ -42,6 +42,9 @@ const TOGETHER: Duration = Duration::from_micros(500);
 /// at any rate of probes.
 const SOON: Duration = Duration::from_millis(5);
 
+/// Interval of full scans (manual `in.mpathd`).
+const SCAN: Duration = Duration::from_secs(20);
+
 /// How many requests are taken in one turn of the loop.
 const REQUESTS: usize = 16;
 
@@ -56,7 +59,9 @@ pub(crate) struct Driver {
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
     announcer: Announcer,
-    looks: Looks,
+    carriers: CarrierWatch,
+    /// When everything is to be read again.
+    scan_at: Time,
     history: History,
     alarm: AsyncFd<Alarm>,
     /// When a deadline of the engine was served last.
@@ -100,7 +105,8 @@ impl Driver {
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
             announcer: Announcer::new(),
-            looks: Looks::new(now),
+            carriers: CarrierWatch::start()?,
+            scan_at: now + SCAN,
             history: History::default(),
             alarm: watched(Alarm::new()?)?,
             ticked: Time::ZERO,
@@ -141,6 +147,7 @@ impl Driver {
                     }
                 }
                 _ = self.probes.readable() => self.hear(),
+                lost = self.carriers.lost() => self.look_after(&lost),
                 request = requests.recv() => self.serve(request, &mut requests),
                 signal = signals.next() => match signal {
                     Told::Hangup => self.reload(),
@@ -163,7 +170,7 @@ impl Driver {
         [self.engine.next_deadline(), self.again_at]
             .into_iter()
             .flatten()
-            .fold(self.looks.next(), Time::min)
+            .fold(self.scan_at, Time::min)
     }
 
     /// Sets the alarm for what is to be done next. What is due in quick succession is done together,
@@ -186,10 +193,13 @@ impl Driver {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.retry_save();
-            self.looks_due(self.must_observe);
+            if self.must_observe {
+                self.scan();
+            }
         }
-        let due = self.looks.is_due(now);
-        self.looks_due(due);
+        if self.scan_at <= now {
+            self.scan();
+        }
         if self.engine.next_deadline().is_some_and(|at| at <= now) {
             tracing::debug!(target: TIMER, "deadline reached");
             self.ticked = now;
@@ -199,12 +209,24 @@ impl Driver {
         }
     }
 
-    fn looks_due(&mut self, due: bool) {
-        if due {
-            tracing::debug!(target: TIMER, "reading everything");
-            let mut events = VecDeque::new();
-            self.observe(&mut events);
-            self.feed_all(events);
+    /// Reads everything anew.
+    fn scan(&mut self) {
+        tracing::debug!(target: TIMER, "reading everything");
+        let now = monotonic_now();
+        self.scan_at = now + SCAN;
+        let mut events = VecDeque::new();
+        self.observe(&mut events);
+        self.feed_all(events);
+    }
+
+    /// Links were found to have lost their carrier. Where the kernel has not told, it may not have acted
+    /// either: what else became of it has to be read.
+    fn look_after(&mut self, lost: &[u32]) {
+        let told = self.rtnl.get_mut().changes();
+        self.listen(told);
+        if lost.iter().any(|&link| self.engine.is_running(link)) {
+            tracing::debug!(target: LINK, "links {lost:?} lost their carrier untold");
+            self.scan();
         }
     }
 
@@ -252,7 +274,9 @@ impl Driver {
 
     /// Feeds the engine with these events and with what comes of them.
     fn feed_all(&mut self, mut events: VecDeque<Event>) {
+        let mut may_differ = false;
         while let Some(event) = events.pop_front() {
+            may_differ |= !matches!(event, Event::Reply(_) | Event::Tick);
             let now = monotonic_now();
             let noted = self.recorder.as_ref().map(|_| event.clone());
             let actions = self.engine.handle(now, event);
@@ -262,6 +286,9 @@ impl Driver {
             for action in actions {
                 self.carry_out(action, &mut events);
             }
+        }
+        if may_differ {
+            self.carriers.watch(self.engine.tracked_links());
         }
     }
 
@@ -334,7 +361,6 @@ impl Driver {
     fn note(&mut self, change: &Change) {
         match change {
             Change::Link(link) => {
-                self.looks.link_changed(monotonic_now());
                 tracing::debug!(target: LINK, "{} up={} carrier={}", link.name, link.up, link.carrier);
             }
             Change::LinkGone(index) => {

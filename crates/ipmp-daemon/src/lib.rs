@@ -12,9 +12,10 @@
 //!
 //! | there is | room | owned by |
 //! |---|---|---|
-//! | one thread for everything but a recording, one loop | [`driver`] | |
+//! | one loop, on the main thread | [`driver`] | |
 //! | one engine, one netlink socket | [`driver`] | the loop |
 //! | one probe socket of each kind, for all interfaces | [`probes`] | the loop |
+//! | one thread that asks links for their carrier | [`carrier`] | the loop |
 //! | one recording, if any, and one thread that writes it | [`record`] | the loop |
 //! | one task for each client, a bounded number | [`control`] | the control server |
 //! | one lock on the lock file | [`instance`] | the process, until it ends |

@@ -6,6 +6,7 @@
 //! | what | how many | owned by |
 //! |---|---|---|
 //! | [`rtnl::Rtnl`] | one per daemon or tool | its driver loop |
+//! | [`rtnl::Carriers`] | one per daemon | a thread of its own |
 //! | [`probe::EchoSocket`] | one per family | the driver loop |
 //! | [`probe::ArpSocket`], [`probe::NeighbourSocket`] | one of each | the driver loop |
 //! | [`neighbours::neighbours`] | a socket for each call, closed before it returns | nobody |

@@ -13,6 +13,7 @@
 
 mod announce;
 mod neighbours;
+mod carrier;
 mod probe;
 mod realtime;
 mod routes;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         neighbours::TESTS,
         realtime::TESTS,
         announce::TESTS,
+        carrier::TESTS,
     ]
     .concat()
     .into_iter()
