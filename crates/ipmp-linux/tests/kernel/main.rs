@@ -12,8 +12,8 @@
 )]
 
 mod announce;
-mod neighbours;
 mod carrier;
+mod neighbours;
 mod probe;
 mod realtime;
 mod routes;

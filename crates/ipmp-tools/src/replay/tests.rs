@@ -21,7 +21,7 @@ fn recorded() -> Vec<String> {
         absent,
     };
     let events = [
-        (1000, Event::Kernel(Change::Resync(Kernel::default()))),
+        (1000, Event::Kernel(vec![Change::Resync(Kernel::default())])),
         (
             1500,
             Event::Command {
