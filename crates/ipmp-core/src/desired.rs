@@ -173,9 +173,8 @@ impl Layout {
             let Some(link) = kernel.links.get(&placed.index) else {
                 return;
             };
-            let has_one = kernel.routes.iter().any(|route| {
-                route.destination == subnet
-                    && route.protocol != crate::kernel::PROTOCOL
+            let has_one = kernel.routes_to(subnet).any(|route| {
+                route.protocol != crate::kernel::PROTOCOL
                     && route.via
                         == Via::Link {
                             index: placed.index,

@@ -181,8 +181,8 @@ impl Engine {
                     return actions;
                 }
             }
-            Event::Kernel(change) => {
-                self.observe(now, change, &mut actions);
+            Event::Kernel(changes) => {
+                self.observe(now, changes, &mut actions);
                 // What the kernel tells of a plan under way says nothing until the plan is done.
                 if self.applying.is_some() {
                     return actions;
@@ -234,19 +234,26 @@ impl Engine {
         engine.snapshot()
     }
 
-    fn observe(&mut self, now: Time, change: Change, actions: &mut Vec<Action>) {
-        let first = !self.seen && matches!(change, Change::Resync(_));
+    fn observe(&mut self, now: Time, changes: Vec<Change>, actions: &mut Vec<Action>) {
+        let mut first = false;
+        let mut is_about_links = false;
+        for change in changes {
+            first |= !self.seen && matches!(change, Change::Resync(_));
+            is_about_links |= matches!(
+                change,
+                Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
+            );
+            self.shadows.observe(now, &change, &self.kernel);
+            if let Change::LinkGone(index) = &change
+                && let Some(link) = self.kernel.links.get(index)
+                && self.is_member(&link.name)
+            {
+                let interface = link.name.clone();
+                actions.push(Action::Log(Message::InterfaceRemoved { interface }));
+            }
+            self.kernel.apply(change);
+        }
         self.seen |= first;
-        self.shadows.observe(now, &change, &self.kernel);
-        let gone = match &change {
-            Change::LinkGone(index) => self.kernel.links.get(index).map(|link| link.name.clone()),
-            _ => None,
-        };
-        let is_about_links = matches!(
-            change,
-            Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
-        );
-        self.kernel.apply(change);
         if is_about_links {
             let before = self.index.renew_links(&self.kernel);
             if !first {
@@ -263,9 +270,6 @@ impl Engine {
             for name in &members {
                 self.announce_all(now, name);
             }
-        }
-        if let Some(interface) = gone.filter(|name| self.is_member(name)) {
-            actions.push(Action::Log(Message::InterfaceRemoved { interface }));
         }
         self.adopt_link_local();
     }

@@ -12,8 +12,9 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The kernel changed, or was read anew.
-    Kernel(Change),
+    /// What changed in the kernel since it was last told, in order, or what it holds, read anew. All that
+    /// is known belongs into one event: things are decided once for each.
+    Kernel(Vec<Change>),
     /// A probe was answered.
     Reply(Reply),
     /// The administrator asks for a change; `id` comes back in [`crate::Action::Answer`].

@@ -4,7 +4,7 @@
 //! the kernel changes something without telling (nexthops and their routes vanish silently when a
 //! link loses its carrier, `net/ipv4/nexthop.c`), [`Kernel::apply`] follows the kernel's own rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
@@ -219,8 +219,9 @@ pub struct Kernel {
     pub links: BTreeMap<u32, Link>,
     /// Addresses.
     pub addresses: BTreeMap<AddressKey, Address>,
-    /// Unicast routes of the main table.
-    pub routes: Vec<Route>,
+    /// Unicast routes of the main table. Which of several to one destination stands first in the kernel
+    /// is not kept.
+    pub routes: BTreeSet<Route>,
     /// Nexthop objects by number.
     pub nexthops: BTreeMap<u32, Nexthop>,
     /// Sysctls by link index; a missing entry could not be read.
@@ -250,7 +251,7 @@ impl From<Dump> for Kernel {
                 .into_iter()
                 .map(|a| ((a.index, a.address), a))
                 .collect(),
-            routes: dump.routes,
+            routes: dump.routes.into_iter().collect(),
             nexthops: dump.nexthops.into_iter().map(|hop| (hop.id, hop)).collect(),
             sysctls: dump
                 .sysctls
@@ -266,7 +267,7 @@ impl From<Kernel> for Dump {
         Self {
             links: kernel.links.into_values().collect(),
             addresses: kernel.addresses.into_values().collect(),
-            routes: kernel.routes,
+            routes: kernel.routes.into_iter().collect(),
             nexthops: kernel.nexthops.into_values().collect(),
             sysctls: kernel
                 .sysctls
@@ -329,15 +330,15 @@ impl Kernel {
                 self.addresses.remove(&(index, address));
             }
             Change::Route(route) => {
-                if !self.routes.contains(&route) {
-                    self.routes.push(route);
-                }
+                self.routes.insert(route);
             }
-            Change::RouteGone(route) => self.routes.retain(|known| *known != route),
+            Change::RouteGone(route) => {
+                self.routes.remove(&route);
+            }
             Change::Nexthop(nexthop) => {
                 self.nexthops.insert(nexthop.id, nexthop);
             }
-            Change::NexthopGone(id) => self.drop_nexthop(id),
+            Change::NexthopGone(id) => self.drop_nexthops([id].into()),
             Change::Sysctl(index, sysctl, value) => {
                 self.sysctls.insert((index, sysctl), value);
             }
@@ -359,40 +360,56 @@ impl Kernel {
             .map(|(_, address)| address)
     }
 
-    /// A nexthop goes, its groups shrink, an empty group goes too, and so do routes through any of
-    /// them (`remove_nexthop` in the kernel).
-    fn drop_nexthop(&mut self, id: u32) {
-        if self.nexthops.remove(&id).is_none() {
+    /// The routes to a destination, the best metric first.
+    pub fn routes_to(&self, destination: InterfaceAddress) -> impl Iterator<Item = &Route> {
+        // No other one comes before this in their order.
+        let first = Route {
+            destination,
+            metric: 0,
+            protocol: 0,
+            via: Via::Link {
+                index: 0,
+                gateway: None,
+            },
+            source: None,
+        };
+        self.routes
+            .range(first..)
+            .take_while(move |route| route.destination == destination)
+    }
+
+    /// Nexthops go, their groups shrink, empty groups go too, and so do routes through any of them
+    /// (`remove_nexthop` in the kernel).
+    fn drop_nexthops(&mut self, mut going: BTreeSet<u32>) {
+        going.retain(|id| self.nexthops.remove(id).is_some());
+        if going.is_empty() {
             return;
         }
-        self.routes.retain(|route| route.via != Via::Nexthop(id));
-        let mut emptied = Vec::new();
         for nexthop in self.nexthops.values_mut() {
             if let Hop::Group(members) = &mut nexthop.hop {
                 let before = members.len();
-                members.retain(|&member| member != id);
+                members.retain(|member| !going.contains(member));
+                // No group is in another one, so that once round is enough.
                 if members.is_empty() && before > 0 {
-                    emptied.push(nexthop.id);
+                    going.insert(nexthop.id);
                 }
             }
         }
-        for group in emptied {
-            self.drop_nexthop(group);
-        }
+        self.nexthops.retain(|id, _| !going.contains(id));
+        self.routes
+            .retain(|route| !matches!(route.via, Via::Nexthop(id) if going.contains(&id)));
     }
 
     /// The kernel forgets a link's nexthops when it goes down or loses its carrier
     /// (`nh_netdev_event` in the kernel).
     fn drop_nexthops_of(&mut self, index: u32) {
-        let on_link: Vec<u32> = self
+        let on_link = self
             .nexthops
             .values()
             .filter(|nexthop| matches!(nexthop.hop, Hop::Link { index: i, .. } if i == index))
             .map(|nexthop| nexthop.id)
             .collect();
-        for id in on_link {
-            self.drop_nexthop(id);
-        }
+        self.drop_nexthops(on_link);
     }
 }
 

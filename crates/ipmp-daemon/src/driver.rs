@@ -14,7 +14,7 @@ use ipmp_core::plan::Plan;
 use ipmp_core::{Action, Answer, Engine, Event, Refusal, Settings, Time};
 use ipmp_linux::announce::announce;
 use ipmp_linux::monotonic_now;
-use ipmp_linux::rtnl::{Rtnl, RtnlError};
+use ipmp_linux::rtnl::{Overrun, Rtnl, RtnlError};
 use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
@@ -84,7 +84,7 @@ impl Driver {
             again_at: None,
             must_observe: false,
         };
-        driver.feed(Event::Kernel(Change::Resync(kernel)));
+        driver.feed(Event::Kernel(vec![Change::Resync(kernel)]));
         Ok(driver)
     }
 
@@ -106,9 +106,13 @@ impl Driver {
             select! {
                 ready = self.rtnl.readable_mut() => {
                     if let Ok(mut guard) = ready {
-                        guard.clear_ready();
+                        let told = guard.get_inner_mut().changes();
+                        // What is left is taken after everything else has had its turn.
+                        if guard.get_inner().is_drained() {
+                            guard.clear_ready();
+                        }
+                        self.listen(told);
                     }
-                    self.listen();
                 }
                 _ = self.probes.readable() => self.hear(),
                 request = requests.recv() => self.serve(request, &mut requests),
@@ -162,9 +166,9 @@ impl Driver {
     }
 
     /// Takes what the kernel told.
-    fn listen(&mut self) {
+    fn listen(&mut self, told: Result<Vec<Change>, Overrun>) {
         let mut events = VecDeque::new();
-        self.changes(&mut events);
+        self.changes(told, &mut events);
         self.feed_all(events);
     }
 
@@ -250,16 +254,19 @@ impl Driver {
                 Err(error) => tracing::debug!(target: FAILOVER, "{operation}: {error}"),
             }
         }
-        self.changes(events);
+        let told = self.rtnl.get_mut().changes();
+        self.changes(told, events);
         events.push_back(Event::Applied(results));
     }
 
-    fn changes(&mut self, events: &mut VecDeque<Event>) {
-        match self.rtnl.get_mut().changes() {
+    fn changes(&mut self, told: Result<Vec<Change>, Overrun>, events: &mut VecDeque<Event>) {
+        match told {
             Ok(changes) => {
-                for change in changes {
-                    self.note(&change);
-                    events.push_back(Event::Kernel(change));
+                for change in &changes {
+                    self.note(change);
+                }
+                if !changes.is_empty() {
+                    events.push_back(Event::Kernel(changes));
                 }
             }
             Err(overrun) => {
@@ -293,7 +300,7 @@ impl Driver {
         match self.rtnl.get_mut().observe() {
             Ok(kernel) => {
                 self.must_observe = false;
-                events.push_back(Event::Kernel(Change::Resync(kernel)));
+                events.push_back(Event::Kernel(vec![Change::Resync(kernel)]));
             }
             Err(error) => {
                 tracing::warn!("cannot read what the kernel holds: {error}");

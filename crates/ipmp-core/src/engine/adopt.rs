@@ -154,6 +154,14 @@ impl Engine {
             .filter(|address| address.protocol != PROTOCOL && !self.is_asked(address.address.ip))
     }
 
+    /// Whether an interface has a foreign logical of a family.
+    pub(super) fn has_foreign(&self, name: &InterfaceName, family: Family) -> bool {
+        let shows_link_local = self.shows_link_local(name);
+        self.foreign(name).any(|a| {
+            a.address.family() == family && (!a.address.is_link_local6() || shows_link_local)
+        })
+    }
+
     /// Names of the foreign logicals of an interface: by label where it says one, else the lowest
     /// units that are free.
     pub(super) fn foreign_logicals(&self, name: &InterfaceName) -> Vec<(LogicalName, Address)> {
@@ -177,11 +185,8 @@ impl Engine {
                     _ => later.push(address.clone()),
                 }
             }
-            for address in later {
-                let unit = (0..=u32::MAX)
-                    .find(|unit| !taken.contains(unit))
-                    .unwrap_or(u32::MAX);
-                taken.insert(unit);
+            let free = (0..=u32::MAX).filter(|unit| !taken.contains(unit));
+            for (address, unit) in later.into_iter().zip(free) {
                 named.push((LogicalName::new(name.clone(), unit), address));
             }
         }

@@ -206,7 +206,6 @@ impl Engine {
         let shadowed = self
             .shadows
             .routes()
-            .iter()
             .filter_map(|(name, route)| Some((self.group_of(name)?.clone(), route.clone())))
             .collect();
         Layout {

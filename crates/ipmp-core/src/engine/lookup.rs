@@ -33,10 +33,7 @@ impl Engine {
             .interfaces
             .get(name)
             .is_some_and(|i| i.families.contains(&family))
-            || self
-                .foreign_logicals(name)
-                .iter()
-                .any(|(_, address)| address.address.family() == family)
+            || self.has_foreign(name, family)
     }
 
     /// Makes an interface that somebody else configured one of ours.

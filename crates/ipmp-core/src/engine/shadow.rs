@@ -5,6 +5,7 @@
 //! that is, when theirs goes while its link runs; not when theirs went with its link, whether the
 //! kernel deleted it or whoever looks after it did.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::kernel::{Change, Kernel, Link, PROTOCOL, Route, Via};
@@ -18,42 +19,54 @@ const WITHDRAWN_AFTER: Duration = Duration::from_millis(200);
 /// that, so that the next daemon does not take the route for one withdrawn meanwhile.
 const NO_LINK: u32 = 0;
 
-/// Routes of others, present or gone with their link.
+/// Routes of others, present or gone with their link. There may be many: nothing here looks at each
+/// of them for each of them.
 #[derive(Clone, Debug)]
 pub(super) struct Shadows {
-    routes: Vec<(InterfaceName, Route)>,
+    /// By the interface they go through.
+    routes: BTreeMap<InterfaceName, BTreeSet<Route>>,
     /// Routes that went while their link ran, and when.
-    going: Vec<(Time, Route)>,
+    going: BTreeMap<Route, Time>,
 }
 
 impl Shadows {
-    pub(super) fn new(routes: Vec<(InterfaceName, Route)>) -> Self {
+    pub(super) fn new(saved: Vec<(InterfaceName, Route)>) -> Self {
+        let mut routes: BTreeMap<InterfaceName, BTreeSet<Route>> = BTreeMap::new();
+        for (interface, route) in saved {
+            routes.entry(interface).or_default().insert(route);
+        }
         Self {
             routes,
-            going: Vec::new(),
+            going: BTreeMap::new(),
         }
     }
 
     pub(super) fn saved(&self) -> Vec<(InterfaceName, Route)> {
-        self.routes.clone()
+        self.routes()
+            .map(|(interface, route)| (interface.clone(), route.clone()))
+            .collect()
     }
 
-    pub(super) fn routes(&self) -> &[(InterfaceName, Route)] {
-        &self.routes
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&InterfaceName, &Route)> {
+        self.routes
+            .iter()
+            .flat_map(|(interface, routes)| routes.iter().map(move |route| (interface, route)))
     }
 
     /// Takes note of a route that comes or goes, and of a link that does. `kernel` is what was known
     /// before.
     pub(super) fn observe(&mut self, now: Time, change: &Change, kernel: &Kernel) {
         match change {
-            Change::RouteGone(route) if self.routes.iter().any(|(_, known)| known == route) => {
+            Change::RouteGone(route) if self.knows(route) => {
                 if runs(kernel, route) {
-                    self.going.push((now, route.clone()));
+                    self.going.insert(route.clone(), now);
                 } else {
                     self.keep(route);
                 }
             }
-            Change::Route(route) => self.going.retain(|(_, going)| going != route),
+            Change::Route(route) => {
+                self.going.remove(route);
+            }
             Change::Link(link) if !link.is_running() => self.keep_going_of(link.index),
             Change::LinkGone(index) => {
                 for route in self.through(*index) {
@@ -69,8 +82,7 @@ impl Shadows {
     /// Finds out from a dump which routes went unseen.
     fn compare(&mut self, now: Time, before: &Kernel, new: &Kernel) {
         let missing: Vec<Route> = self
-            .routes
-            .iter()
+            .routes()
             .map(|(_, route)| route)
             .filter(|route| index(route) != Some(NO_LINK) && !new.routes.contains(route))
             .cloned()
@@ -82,38 +94,43 @@ impl Shadows {
                 .is_none_or(Link::is_running);
             if !ran || !runs(new, &route) {
                 self.keep(&route);
-            } else if !self.going.iter().any(|(_, going)| *going == route) {
-                self.going.push((now, route));
+            } else {
+                self.going.entry(route).or_insert(now);
             }
         }
         self.going
-            .retain(|(_, going)| !new.routes.contains(going) && runs(new, going));
+            .retain(|going, _| !new.routes.contains(going) && runs(new, going));
+    }
+
+    fn knows(&self, route: &Route) -> bool {
+        self.routes.values().any(|routes| routes.contains(route))
     }
 
     /// Remembers a route that went with its link.
     fn keep(&mut self, gone: &Route) {
-        for (_, route) in self.routes.iter_mut().filter(|(_, route)| route == gone) {
-            if let Via::Link { index, .. } = &mut route.via {
-                *index = NO_LINK;
+        for routes in self.routes.values_mut() {
+            if let Some(mut route) = routes.take(gone) {
+                if let Via::Link { index, .. } = &mut route.via {
+                    *index = NO_LINK;
+                }
+                routes.insert(route);
             }
         }
     }
 
     /// A link stopped running: routes through it that just went did so for that reason.
     fn keep_going_of(&mut self, stopped: u32) {
-        let (kept, going) = std::mem::take(&mut self.going)
+        let (kept, going): (BTreeMap<Route, Time>, _) = std::mem::take(&mut self.going)
             .into_iter()
-            .partition(|(_, route)| index(route) == Some(stopped));
+            .partition(|(route, _)| index(route) == Some(stopped));
         self.going = going;
-        let kept: Vec<(Time, Route)> = kept;
-        for (_, route) in kept {
-            self.keep(&route);
+        for route in kept.keys() {
+            self.keep(route);
         }
     }
 
     fn through(&self, link: u32) -> Vec<Route> {
-        self.routes
-            .iter()
+        self.routes()
             .map(|(_, route)| route)
             .filter(|route| index(route) == Some(link))
             .cloned()
@@ -124,56 +141,74 @@ impl Shadows {
     /// A route that is there takes the place of one of its destination, metric and interface that is
     /// not: it was replaced, or learnt anew after its link came back.
     pub(super) fn update(&mut self, kernel: &Kernel, is_member: impl Fn(&InterfaceName) -> bool) {
-        let mut present: Vec<(InterfaceName, Route)> = Vec::new();
-        for route in &kernel.routes {
-            let Some(link) = index(route).and_then(|index| kernel.links.get(&index)) else {
-                continue;
-            };
-            let is_local =
-                route.destination.is_link_local6() || route.destination.ip.is_multicast();
-            if route.protocol != PROTOCOL && !is_local && is_member(&link.name) {
-                present.push((link.name.clone(), route.clone()));
-            }
-        }
-        self.routes.retain(|known| {
-            let (interface, route) = known;
-            let is_replaced = || {
-                present.iter().any(|(through, other)| {
-                    through == interface
-                        && (other.destination, other.metric) == (route.destination, route.metric)
-                })
-            };
-            is_member(interface) && (present.contains(known) || !is_replaced())
+        let members: BTreeMap<u32, &InterfaceName> = kernel
+            .links
+            .values()
+            .filter(|link| is_member(&link.name))
+            .map(|link| (link.index, &link.name))
+            .collect();
+        self.routes.retain(|interface, routes| {
+            routes.retain(|known| {
+                let replaces = |other: &Route| {
+                    other.metric == known.metric
+                        && is_foreign(other)
+                        && through(other, &members) == Some(interface)
+                };
+                kernel.routes.contains(known) || !kernel.routes_to(known.destination).any(replaces)
+            });
+            is_member(interface)
         });
-        for entry in present {
-            if !self.routes.contains(&entry) {
-                self.routes.push(entry);
+        for route in kernel.routes.iter().filter(|route| is_foreign(route)) {
+            if let Some(interface) = through(route, &members) {
+                match self.routes.get_mut(interface) {
+                    Some(known) if known.contains(route) => {}
+                    Some(known) => {
+                        known.insert(route.clone());
+                    }
+                    None => {
+                        let first = BTreeSet::from([route.clone()]);
+                        self.routes.insert(interface.clone(), first);
+                    }
+                }
             }
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.going
-            .iter()
-            .map(|&(since, _)| since + WITHDRAWN_AFTER)
+            .values()
             .min()
+            .map(|&since| since + WITHDRAWN_AFTER)
     }
 
     /// Forgets routes that were withdrawn; whether there was anything to decide.
     pub(super) fn due(&mut self, now: Time, kernel: &Kernel) -> bool {
-        let (due, going) = self
-            .going
-            .drain(..)
-            .partition(|&(since, _)| since + WITHDRAWN_AFTER <= now);
+        let (due, going): (BTreeMap<Route, Time>, _) = std::mem::take(&mut self.going)
+            .into_iter()
+            .partition(|&(_, since)| since + WITHDRAWN_AFTER <= now);
         self.going = going;
-        let due: Vec<(Time, Route)> = due;
-        for (_, route) in &due {
-            if !kernel.routes.contains(route) {
-                self.routes.retain(|(_, known)| known != route);
+        for route in due.keys().filter(|route| !kernel.routes.contains(*route)) {
+            for routes in self.routes.values_mut() {
+                routes.remove(route);
             }
         }
         !due.is_empty()
     }
+}
+
+/// Whether a route is somebody else's and leads somewhere beyond its link.
+fn is_foreign(route: &Route) -> bool {
+    route.protocol != PROTOCOL
+        && !route.destination.is_link_local6()
+        && !route.destination.ip.is_multicast()
+}
+
+/// The member that a route goes through.
+fn through<'m>(
+    route: &Route,
+    members: &BTreeMap<u32, &'m InterfaceName>,
+) -> Option<&'m InterfaceName> {
+    members.get(&index(route)?).copied()
 }
 
 /// The number of the link that a route goes through.

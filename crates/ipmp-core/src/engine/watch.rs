@@ -253,7 +253,7 @@ impl Engine {
     /// Gateways of all routes that are not ours, those of host routes first: these are how
     /// administrators name targets.
     fn gateways(&self) -> Vec<IpAddr> {
-        let kept = self.shadows.routes().iter().map(|(_, route)| route);
+        let kept = self.shadows.routes().map(|(_, route)| route);
         let mut routes: Vec<_> = self
             .kernel
             .routes

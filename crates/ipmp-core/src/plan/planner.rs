@@ -62,11 +62,12 @@ pub fn plan(
             operations.push(Operation::RemoveRoute(route.clone()));
         }
     }
+    let used = used(kernel, desired, &wanted);
     let mut unwanted: Vec<&Nexthop> = kernel
         .nexthops
         .values()
         .filter(|nexthop| nexthop.protocol == PROTOCOL && !wanted.contains(&nexthop.id))
-        .filter(|nexthop| !is_used(kernel, desired, &wanted, nexthop.id))
+        .filter(|nexthop| !used.contains(&nexthop.id))
         .collect();
     unwanted.sort_by_key(|nexthop| (matches!(nexthop.hop, Hop::Link { .. }), nexthop.id));
     operations.extend(
@@ -114,20 +115,30 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
         })
 }
 
-/// Whether something that is to stay still goes through a nexthop that is to go.
-fn is_used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>, id: u32) -> bool {
-    let by_route = kernel.routes.iter().any(|route| {
-        route.protocol == PROTOCOL
-            && route.via == Via::Nexthop(id)
-            && desired
+/// Nexthops through which something still goes that is to stay.
+fn used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let routes = kernel
+        .routes
+        .iter()
+        .filter(|route| route.protocol == PROTOCOL)
+        .filter(|route| {
+            desired
                 .routes
                 .contains_key(&(route.destination, route.metric))
+        });
+    let by_route = routes.filter_map(|route| match route.via {
+        Via::Nexthop(id) => Some(id),
+        Via::Link { .. } | Via::Other => None,
     });
-    let by_group = kernel.nexthops.values().any(|nexthop| {
-        wanted.contains(&nexthop.id)
-            && matches!(&nexthop.hop, Hop::Group(members) if members.contains(&id))
+    let staying = kernel
+        .nexthops
+        .values()
+        .filter(|nexthop| wanted.contains(&nexthop.id));
+    let by_group = staying.filter_map(|nexthop| match &nexthop.hop {
+        Hop::Group(members) => Some(members.iter().copied()),
+        Hop::Link { .. } => None,
     });
-    by_route || by_group
+    by_route.chain(by_group.flatten()).collect()
 }
 
 /// Whether a test address stands before a data address of its subnet, so that it would be taken as
@@ -328,12 +339,9 @@ fn routes(
             via,
             source,
         };
-        let is_ours = |route: &&Route| {
-            route.protocol == PROTOCOL && (route.destination, route.metric) == (destination, metric)
-        };
+        let is_ours = |route: &&Route| route.protocol == PROTOCOL && route.metric == metric;
         let (right, wrong): (Vec<&Route>, Vec<&Route>) = kernel
-            .routes
-            .iter()
+            .routes_to(destination)
             .filter(is_ours)
             .partition(|route| **route == wanted);
         if !right.is_empty() {

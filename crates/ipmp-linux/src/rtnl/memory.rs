@@ -21,6 +21,8 @@ pub(super) struct Gap(pub(super) &'static str);
 pub(super) struct Memory {
     links: BTreeMap<u32, LinkMemory>,
     routes: BTreeSet<Route>,
+    /// How many IPv4 routes prefer each source, of those of which the kernel may not tell.
+    sources: BTreeMap<IpAddr, usize>,
     pub(super) nexthops: BTreeMap<u32, Nexthop>,
 }
 
@@ -53,22 +55,45 @@ pub(super) struct Consequences {
 }
 
 impl Memory {
-    /// What was just read: everything, its routes once more, and how often each link has lost its
-    /// carrier.
-    pub(super) fn new(
-        kernel: &Kernel,
-        routes: BTreeSet<Route>,
-        losses: &BTreeMap<u32, u32>,
-    ) -> Self {
+    /// What was just read: everything, and how often each link has lost its carrier.
+    pub(super) fn new(kernel: &Kernel, losses: &BTreeMap<u32, u32>) -> Self {
         let links = kernel.links.values().map(|link| {
             let losses = losses.get(&link.index).copied().unwrap_or(0);
             (link.index, LinkMemory::of(link, losses))
         });
-        Self {
+        let mut memory = Self {
             links: links.collect(),
-            routes,
+            routes: BTreeSet::new(),
+            sources: BTreeMap::new(),
             nexthops: kernel.nexthops.clone(),
+        };
+        for route in &kernel.routes {
+            memory.learn(route);
         }
+        memory
+    }
+
+    /// Remembers a route; whether it is new.
+    fn learn(&mut self, route: &Route) -> bool {
+        let is_new = self.routes.insert(route.clone());
+        if let Some(source) = preferred(route).filter(|_| is_new) {
+            *self.sources.entry(source).or_insert(0) += 1;
+        }
+        is_new
+    }
+
+    /// Forgets a route; whether it was known.
+    fn forget(&mut self, route: &Route) -> bool {
+        let was_known = self.routes.remove(route);
+        if let Some(source) = preferred(route).filter(|_| was_known)
+            && let Some(count) = self.sources.get_mut(&source)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+        was_known
     }
 
     /// Takes a notification.
@@ -99,23 +124,21 @@ impl Memory {
             }
             Told::Address(address) => then.changes.push(Change::Address(address)),
             Told::AddressGone(index, address) => {
-                if self.is_preferred_source(address.ip) {
+                // IPv4 routes that prefer a source vanish with it without a word (`fib_sync_down_addr`).
+                if self.sources.contains_key(&address.ip) {
                     then.gap = Some(Gap("an address went that routes prefer as source"));
                 }
                 then.changes.push(Change::AddressGone(index, address));
             }
             Told::Route(route, replaces) => {
-                let is_new = !self.routes.contains(&route);
-                if is_new && (replaces || self.joins_others(&route)) {
+                let displaces = replaces || self.joins_others(&route);
+                if self.learn(&route) && displaces {
                     then.gap = Some(Gap("a route took the place of another"));
-                }
-                if is_new {
-                    self.routes.insert(route.clone());
                 }
                 then.changes.push(Change::Route(route));
             }
             Told::RouteGone(route) => {
-                if !self.routes.remove(&route) {
+                if !self.forget(&route) {
                     then.gap = Some(Gap("a route went that was not known"));
                 }
                 then.changes.push(Change::RouteGone(route));
@@ -155,30 +178,16 @@ impl Memory {
 
     /// IPv4 routes on a link that is set down vanish without a word (`fib_sync_down_dev`).
     fn set_down(&mut self, index: u32, then: &mut Consequences) {
-        let gone = |route: &Route| {
-            route.destination.ip.is_ipv4()
-                && matches!(route.via, Via::Link { index: i, .. } if i == index)
-        };
-        self.routes.retain(|route| {
-            if gone(route) {
-                then.changes.push(Change::RouteGone(route.clone()));
-                return false;
-            }
-            if route.destination.ip.is_ipv4() && route.via == Via::Other {
-                then.gap = Some(Gap("a link of a multipath route may have been set down"));
-            }
-            true
-        });
-    }
-
-    /// IPv4 routes that prefer a source vanish with it without a word (`fib_sync_down_addr`). The
-    /// kernel's own are told of.
-    fn is_preferred_source(&self, ip: IpAddr) -> bool {
-        ip.is_ipv4()
-            && self
-                .routes
-                .iter()
-                .any(|route| route.source == Some(ip) && route.protocol != PROTOCOL_KERNEL)
+        let gone = |route: &Route| matches!(route.via, Via::Link { index: i, .. } if i == index);
+        let inet = self.routes.iter().filter(|r| r.destination.ip.is_ipv4());
+        if inet.clone().any(|route| route.via == Via::Other) {
+            then.gap = Some(Gap("a link of a multipath route may have been set down"));
+        }
+        let gone: Vec<Route> = inet.filter(|route| gone(route)).cloned().collect();
+        for route in gone {
+            self.forget(&route);
+            then.changes.push(Change::RouteGone(route));
+        }
     }
 
     /// IPv6 routes of one destination and metric become one multipath route, of which alone is told.
@@ -205,6 +214,13 @@ impl Memory {
             .range(first..)
             .take_while(move |other| other.destination == destination && other.metric == metric)
     }
+}
+
+/// The source that an IPv4 route prefers, unless the kernel made the route: of those it tells.
+fn preferred(route: &Route) -> Option<IpAddr> {
+    route
+        .source
+        .filter(|source| source.is_ipv4() && route.protocol != PROTOCOL_KERNEL)
 }
 
 #[cfg(test)]

@@ -15,13 +15,13 @@ mod memory;
 mod nexthop;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use ipmp_core::kernel::{Change, Kernel, Sysctl};
+use ipmp_core::kernel::{Change, Kernel, Route, Sysctl};
 use ipmp_core::plan::OperationError;
-use ipmp_core::{Family, InterfaceName};
+use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTIPART, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
 };
@@ -48,6 +48,10 @@ const DATAGRAM: usize = 256 << 10;
 
 /// How often a dump is started again that changes have made inconsistent.
 const DUMP_ATTEMPTS: u32 = 4;
+
+/// How many datagrams of notifications are read at once, so that a storm of them does not keep its
+/// reader from everything else.
+const ROUND: usize = 2048;
 
 /// Notification groups (`RTNLGRP_…`): link, IPv4 address, IPv4 route, IPv6 address, IPv6 route,
 /// nexthop.
@@ -94,6 +98,7 @@ pub struct Rtnl {
     pending: Vec<Told>,
     queue: Vec<Change>,
     gap: Option<Gap>,
+    drained: bool,
     buffer: Vec<u8>,
 }
 
@@ -130,6 +135,7 @@ impl Rtnl {
             pending: Vec::new(),
             queue: Vec::new(),
             gap: None,
+            drained: true,
             buffer: Vec::with_capacity(DATAGRAM),
         })
     }
@@ -143,7 +149,6 @@ impl Rtnl {
         self.gap = None;
         let mut kernel = Kernel::default();
         let mut losses = BTreeMap::new();
-        let mut routes = BTreeSet::new();
         for dump in Dump::ALL {
             for told in self.dump(dump)? {
                 match told {
@@ -157,8 +162,8 @@ impl Rtnl {
                             .insert((address.index, address.address), address);
                     }
                     // Without IPv6 in the kernel, the dump of its routes answers with IPv4's again.
-                    Told::Route(route, _) if routes.insert(route.clone()) => {
-                        kernel.routes.push(route);
+                    Told::Route(route, _) => {
+                        kernel.routes.insert(route);
                     }
                     Told::Nexthop(nexthop) => {
                         kernel.nexthops.insert(nexthop.id, nexthop);
@@ -174,14 +179,15 @@ impl Rtnl {
         }
         // Notifications that came in between are newer than some of this and older than the rest;
         // taken in order they end in the truth for whatever they speak of. They are still pending.
-        self.memory = Memory::new(&kernel, routes, &losses);
+        self.memory = Memory::new(&kernel, &losses);
         Ok(kernel)
     }
 
-    /// Everything told since the last call, without waiting. After an [`Overrun`] the caller is to
-    /// [`Rtnl::observe`]; what was told until then is not given out any more.
+    /// What was told since the last call, without waiting; at most some thousands of changes, see
+    /// [`Rtnl::is_drained`]. After an [`Overrun`] the caller is to [`Rtnl::observe`]; what was told until
+    /// then is not given out any more.
     pub fn changes(&mut self) -> Result<Vec<Change>, Overrun> {
-        if let Err(error) = self.drain(&mut |_| {}) {
+        if let Err(error) = self.read(ROUND, &mut |_| {}) {
             tracing::warn!(%error, "cannot read from the netlink socket");
             self.gap = Some(Gap("the socket failed"));
         }
@@ -191,6 +197,26 @@ impl Rtnl {
             Some(Gap(reason)) => Err(Overrun { reason }),
             None => Ok(changes),
         }
+    }
+
+    /// Whether [`Rtnl::changes`] has given out all there was; else it is to be called again though the
+    /// socket may have nothing new.
+    pub const fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// The unicast routes of the main table to `destination`, in the kernel's order: of those with one
+    /// metric, the first is used.
+    pub fn routes_in_order(
+        &mut self,
+        destination: InterfaceAddress,
+    ) -> Result<Vec<Route>, RtnlError> {
+        let told = self.dump(Dump::Routes(destination.family()))?;
+        let routes = told.into_iter().filter_map(|told| match told {
+            Told::Route(route, _) if route.destination == destination => Some(route),
+            _ => None,
+        });
+        Ok(routes.collect())
     }
 
     /// Carries out one dump and passes notifications that come meanwhile to the queue.
@@ -254,8 +280,19 @@ impl Rtnl {
 
     /// Reads all there is. Answers to requests go to `answer`, notifications to the queue.
     fn drain(&mut self, answer: &mut dyn FnMut(Message<'_>)) -> io::Result<()> {
+        self.read(usize::MAX, answer)
+    }
+
+    /// The same, reading so many datagrams at most.
+    fn read(&mut self, most: usize, answer: &mut dyn FnMut(Message<'_>)) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
+        let mut left = most;
         let result = loop {
+            self.drained = left > 0;
+            if left == 0 {
+                break Ok(());
+            }
+            left -= 1;
             buffer.clear();
             match self.socket.recv(&mut buffer, libc::MSG_TRUNC) {
                 Ok(length) => {

@@ -120,12 +120,12 @@ pub(crate) fn keeps_step(rtnl: &mut Rtnl, kernel: &mut Kernel) {
             Ok(changes) => take(kernel, changes),
             Err(overrun) => panic!("{overrun}"),
         }
-        let real = sorted(other.observe().unwrap());
-        if sorted(kernel.clone()) == real {
+        let real = other.observe().unwrap();
+        if *kernel == real {
             return;
         }
         if start.elapsed() > PATIENCE {
-            assert_eq!(sorted(kernel.clone()), real);
+            assert_eq!(*kernel, real);
         }
         wait_readable(rtnl, Duration::from_millis(50));
     }
@@ -138,18 +138,10 @@ pub(crate) fn take(kernel: &mut Kernel, changes: Vec<Change>) {
     }
 }
 
-/// What the kernel holds, in an order of its own.
-pub(crate) fn sorted(mut kernel: Kernel) -> Kernel {
-    kernel.routes.sort();
-    kernel
-}
-
 /// The routes to `destination`, in the kernel's order.
 pub(crate) fn routes_to(destination: &str) -> Vec<Route> {
-    let destination = net(destination);
-    let mut routes = Rtnl::open().unwrap().observe().unwrap().routes;
-    routes.retain(|route| route.destination == destination);
-    routes
+    let mut rtnl = Rtnl::open().unwrap();
+    rtnl.routes_in_order(net(destination)).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> InterfaceName {

@@ -27,6 +27,7 @@ mod restart;
 mod routes;
 mod scene;
 mod settings;
+mod storm;
 mod tap;
 mod three;
 mod tools;
@@ -56,6 +57,7 @@ fn tests() -> Vec<Test> {
         restart::TESTS,
         routes::TESTS,
         settings::TESTS,
+        storm::TESTS,
         three::TESTS,
         tools::TESTS,
         trace::TESTS,

@@ -64,8 +64,7 @@ fn group_leaves_no_trace_after_leaving() -> Result<(), Failed> {
 /// interface.
 fn trace(bed: &Bed) -> Result<(Kernel, Vec<(String, String)>), Failed> {
     bed.host1.enter(|| -> Result<_, Failed> {
-        let mut kernel = Rtnl::open()?.observe()?;
-        kernel.routes.sort();
+        let kernel = Rtnl::open()?.observe()?;
         let mut sysctls = Vec::new();
         for family in ["ipv4", "ipv6"] {
             for interface in fs::read_dir(format!("/proc/sys/net/{family}/conf"))? {

@@ -75,7 +75,7 @@ impl Host {
         self.replies.clear();
         self.records.clear();
         self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
-        self.feed(Event::Kernel(Change::Resync(self.kernel.clone())));
+        self.feed(Event::Kernel(vec![Change::Resync(self.kernel.clone())]));
     }
 
     pub(super) fn configure(&mut self, settings: Settings) {
@@ -138,8 +138,15 @@ impl Host {
 
     /// Something happens in the kernel, and netlink tells.
     pub(super) fn change(&mut self, change: Change) {
-        self.kernel.apply(change.clone());
-        self.feed(Event::Kernel(change));
+        self.changes(vec![change]);
+    }
+
+    /// Several things happen in the kernel before anybody is told.
+    pub(super) fn changes(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            self.kernel.apply(change.clone());
+        }
+        self.feed(Event::Kernel(changes));
     }
 
     pub(super) fn index(&self, name: &str) -> u32 {
@@ -329,7 +336,8 @@ impl Host {
                         self.answers.insert(id, answer);
                     }
                     Action::Observe => {
-                        events.push_back(Event::Kernel(Change::Resync(self.kernel.clone())));
+                        let kernel = self.kernel.clone();
+                        events.push_back(Event::Kernel(vec![Change::Resync(kernel)]));
                     }
                 }
             }
@@ -338,7 +346,7 @@ impl Host {
 
     /// Carries out a plan; the events that come of it, or nothing if the daemon was killed.
     fn apply(&mut self, plan: Plan) -> Option<Vec<Event>> {
-        let mut events = Vec::new();
+        let mut told = Vec::new();
         let mut results = Vec::new();
         for operation in plan.operations {
             if let Some(left) = &mut self.killed_after {
@@ -361,12 +369,11 @@ impl Host {
             };
             for change in changes {
                 self.kernel.apply(change.clone());
-                events.push(Event::Kernel(change));
+                told.push(change);
             }
             results.push(result);
         }
-        events.push(Event::Applied(results));
-        Some(events)
+        Some(vec![Event::Kernel(told), Event::Applied(results)])
     }
 
     fn refuses(&self, operation: &Operation) -> bool {

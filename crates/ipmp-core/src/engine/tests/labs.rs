@@ -287,7 +287,7 @@ fn a_dissolved_group_leaves_no_trace() {
     host.ifconfig("ge0 unplumb");
     host.ifconfig("ge1 unplumb");
     assert!(host.kernel.nexthops.is_empty());
-    assert_eq!(host.kernel.routes, []);
+    assert_eq!(host.kernel.routes, [].into());
     assert!(host.kernel.sysctls.values().all(|&value| value == 0));
     assert_eq!(host.kernel.addresses.len(), 1, "127.0.0.1");
     assert_eq!(host.list(), "");

@@ -200,7 +200,7 @@ fn take(host: &mut Host, step: &Step) {
             }
         }
         Step::StealRoute(i) => {
-            if let Some(route) = host.kernel.routes.get(i).cloned() {
+            if let Some(route) = host.kernel.routes.iter().nth(i).cloned() {
                 host.change(Change::RouteGone(route));
             }
         }

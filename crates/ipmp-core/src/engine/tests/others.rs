@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host::Host;
 use super::labs::{LAB1, lab1};
 use crate::command::{Answer, Command, Refusal};
-use crate::kernel::{Address, Change, Hop, Kernel, PROTOCOL, Route, Via};
+use crate::kernel::{Address, Change, Hop, Kernel, Link, PROTOCOL, Route, Via};
 use crate::{Event, InterfaceAddress, InterfaceName, Time};
 
 /// What DHCP clients mark their routes with (`RTPROT_DHCP`).
@@ -443,4 +443,52 @@ fn two_devices_with_one_hardware_address_are_seen_before_they_are_plumbed() {
     assert!(host.engine.snapshot().local_mac_address);
     set_mac_of(&mut host, "ge1", "ge0");
     assert!(!host.engine.snapshot().local_mac_address);
+}
+
+#[test]
+fn what_is_told_at_once_is_decided_at_once() {
+    let mut host = Host::new(&["ge0", "ge1", "ge2"]);
+    for (i, nic) in ["ge0", "ge1", "ge2"].into_iter().enumerate() {
+        host.ifconfig(&format!("{nic} plumb 192.168.0.{} group g up", 10 + i));
+    }
+    host.pass(Duration::from_secs(30));
+    let without_carrier = |nic: &str| {
+        let mut link = host.kernel.link(&name(nic)).unwrap().clone();
+        link.carrier = false;
+        Change::Link(link)
+    };
+    let (lost, before) = (
+        vec![without_carrier("ge0"), without_carrier("ge1")],
+        host.operations.len(),
+    );
+    host.changes(lost);
+    assert_eq!(host.holders("192.168.0.10"), ["ge2"]);
+    assert_eq!(host.holders("192.168.0.11"), ["ge2"]);
+    // Nothing went to ge1 on its way.
+    let by_ge1 = format!("on link {}", host.index("ge1"));
+    let detours: Vec<_> = host.operations[before..]
+        .iter()
+        .filter(|operation| operation.starts_with("add") && operation.ends_with(&by_ge1))
+        .collect();
+    assert!(detours.is_empty(), "{detours:?}");
+}
+
+#[test]
+fn a_device_that_went_and_came_back_between_two_looks_is_set_up_again() {
+    let mut host = lab1();
+    let old = host.kernel.link(&name("ge1")).unwrap().clone();
+    let index = 77;
+    host.changes(vec![
+        Change::LinkGone(old.index),
+        Change::Link(Link {
+            index,
+            up: false,
+            ..old
+        }),
+    ]);
+    assert!(host.kernel.links[&index].up);
+    assert!(host.logged("ge1"));
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    assert_eq!(host.holders("192.168.0.89"), ["ge1"]);
 }
