@@ -225,6 +225,25 @@ impl Engine {
         .min()
     }
 
+    /// The links of interfaces that are watched, by number, in ascending order.
+    pub fn tracked_links(&self) -> Vec<u32> {
+        let tracked = self.asked.interfaces.keys();
+        let links = tracked
+            .filter(|name| self.is_tracked(name))
+            .filter_map(|name| self.link(name));
+        let mut links: Vec<u32> = links.map(|link| link.index).collect();
+        links.sort_unstable();
+        links
+    }
+
+    /// Whether a link, by number, is up with carrier as far as the kernel has told.
+    pub fn is_running(&self, link: u32) -> bool {
+        self.kernel
+            .links
+            .get(&link)
+            .is_some_and(crate::kernel::Link::is_running)
+    }
+
     /// What there is to see without a daemon: what an earlier one left, over what the kernel holds.
     pub fn view(saved: Option<Saved>, kernel: Kernel) -> Snapshot {
         let mut engine = Self::new(Settings::default(), saved, 0);

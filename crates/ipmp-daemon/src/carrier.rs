@@ -1,63 +1,98 @@
-//! When the kernel is read anew though it told of nothing.
+//! Watching carriers closer than the kernel tells of them.
 //!
-//! Everything is read every 20 s, as in.mpathd always did. Link notifications of ordinary
-//! interfaces may be late by up to a second when another one came just before (the kernel's link
-//! watch), though reading tells the driver's state at once. So when a link changed, all are read
-//! again a few times in the second after: a switch that fails takes several links along.
+//! The kernel may tell of a lost carrier up to a second late (its link watch, see `docs/linux.md`), and
+//! until then traffic goes on into the dead link. So a thread asks the links of tracked interfaces every
+//! 100 ms. It is a thread, as asking waits for whoever holds the kernel's lock on network configuration,
+//! for which detection must not wait. It sleeps while there is nothing to watch.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::Builder;
 use std::time::Duration;
 
-use ipmp_core::Time;
+use ipmp_linux::rtnl::Carriers;
+use tokio::sync::mpsc;
 
-/// Interval of full scans (manual `in.mpathd`).
-const SCAN: Duration = Duration::from_secs(20);
+/// How often links are asked. A tenth of how late the kernel may be; `docs/performance.md` tells what
+/// it costs.
+const INTERVAL: Duration = Duration::from_millis(100);
 
-/// From a change of a link to the first look.
-const FIRST_LOOK: Duration = Duration::from_millis(100);
-
-/// From one look to the next.
-const NEXT_LOOK: Duration = Duration::from_millis(250);
-
-/// After this long notifications are no longer late.
-const SETTLED: Duration = Duration::from_secs(1);
-
-/// When to look next.
+/// The thread that asks. It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Looks {
-    scan: Time,
-    look: Option<Time>,
-    settled: Time,
+pub(crate) struct CarrierWatch {
+    links: Vec<u32>,
+    wanted: Sender<Vec<u32>>,
+    losses: mpsc::Receiver<Vec<u32>>,
 }
 
-impl Looks {
-    /// Everything was read at `now`.
-    pub(crate) fn new(now: Time) -> Self {
-        Self {
-            scan: now + SCAN,
-            look: None,
-            settled: now,
+impl CarrierWatch {
+    /// Starts the thread, in the network namespace of the calling one. It watches nothing yet.
+    pub(crate) fn start() -> io::Result<Self> {
+        let carriers = Carriers::open()?;
+        let (wanted, wishes) = channel();
+        let (found, losses) = mpsc::channel(1);
+        Builder::new()
+            .name("carriers".to_owned())
+            .spawn(move || watch(carriers, &wishes, &found))?;
+        Ok(Self {
+            links: Vec::new(),
+            wanted,
+            losses,
+        })
+    }
+
+    /// Watches these links from now on, and no others.
+    pub(crate) fn watch(&mut self, links: Vec<u32>) {
+        if links != self.links {
+            self.links.clone_from(&links);
+            // The thread ends after this does only.
+            let _ended = self.wanted.send(links);
         }
     }
 
-    /// A link changed.
-    pub(crate) fn link_changed(&mut self, now: Time) {
-        self.settled = now + SETTLED;
-        self.look.get_or_insert(now + FIRST_LOOK);
-    }
-
-    /// When to look next at the latest.
-    pub(crate) fn next(&self) -> Time {
-        self.look.map_or(self.scan, |look| look.min(self.scan))
-    }
-
-    /// Whether to look now; if so, it counts as done.
-    pub(crate) fn is_due(&mut self, now: Time) -> bool {
-        if now < self.next() {
-            return false;
+    /// Waits until links are found to have lost their carrier; each is told of once until it has it
+    /// again.
+    pub(crate) async fn lost(&mut self) -> Vec<u32> {
+        match self.losses.recv().await {
+            Some(lost) => lost,
+            // Not without a reason, which is in the log.
+            None => std::future::pending().await,
         }
-        self.scan = now + SCAN;
-        self.look = (now < self.settled).then(|| now + NEXT_LOOK);
-        true
+    }
+}
+
+fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, found: &mpsc::Sender<Vec<u32>>) {
+    let mut links: Vec<u32> = Vec::new();
+    let mut told = BTreeSet::new();
+    let mut complained = false;
+    loop {
+        let wish = if links.is_empty() {
+            wishes.recv().map_err(RecvTimeoutError::from)
+        } else {
+            wishes.recv_timeout(INTERVAL)
+        };
+        match wish {
+            Ok(wish) => links = wish,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        match carriers.lost(&links) {
+            Ok(lost) => {
+                let lost: BTreeSet<u32> = lost.into_iter().collect();
+                told.retain(|link| lost.contains(link));
+                let new: Vec<u32> = lost.difference(&told).copied().collect();
+                // What finds no room is found again.
+                if !new.is_empty() && found.try_send(new).is_ok() {
+                    told = lost;
+                }
+            }
+            Err(error) if !complained => {
+                complained = true;
+                tracing::warn!("cannot ask links for their carrier: {error}");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -65,45 +100,17 @@ impl Looks {
 mod tests {
     use super::*;
 
-    /// The times at which looks are taken until `end`, if links change at `changes`.
-    fn looks(changes: &[u64], end: u64) -> Vec<u64> {
-        let mut looks = Looks::new(Time::ZERO);
-        let mut taken = Vec::new();
-        for ms in 0..=end {
-            let now = Time::from_millis(ms);
-            if changes.contains(&ms) {
-                looks.link_changed(now);
-            }
-            if looks.is_due(now) {
-                taken.push(ms);
-            }
-            assert!(looks.next() > now);
-        }
-        taken
-    }
-
     #[test]
-    fn everything_is_read_every_twenty_seconds() {
-        assert_eq!(looks(&[], 50_000), [20_000, 40_000]);
-    }
-
-    #[test]
-    fn links_are_looked_at_after_a_change() {
-        assert_eq!(looks(&[1000], 21_000), [1100, 1350, 1600, 1850, 2100]);
-        assert_eq!(
-            looks(&[1000], 22_500),
-            [1100, 1350, 1600, 1850, 2100, 22_100]
-        );
-    }
-
-    #[test]
-    fn a_burst_neither_delays_nor_ends_the_looks() {
-        let every: Vec<u64> = (1000..3000).step_by(50).collect();
-        let taken = looks(&every, 5000);
-        assert!(
-            taken.windows(2).all(|pair| pair[1] - pair[0] <= 250),
-            "{taken:?}"
-        );
-        assert!(taken.iter().any(|&at| at >= 2950 + 1000), "{taken:?}");
+    fn it_ends_when_it_is_not_wanted_any_more() {
+        let carriers = Carriers::open().unwrap();
+        let (wanted, wishes) = channel();
+        let (found, mut losses) = mpsc::channel(1);
+        let thread = std::thread::spawn(move || watch(carriers, &wishes, &found));
+        // The loopback device has a carrier always, and nothing has this number.
+        wanted.send(vec![1, u32::MAX]).unwrap();
+        wanted.send(Vec::new()).unwrap();
+        drop(wanted);
+        thread.join().unwrap();
+        assert_eq!(losses.blocking_recv(), None);
     }
 }

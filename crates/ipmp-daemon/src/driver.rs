@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use crate::carrier::Looks;
+use crate::carrier::CarrierWatch;
 use crate::control::{self, History, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::{CONFIG, Options};
@@ -32,6 +32,9 @@ use crate::{config, dump};
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Interval of full scans (manual `in.mpathd`).
+const SCAN: Duration = Duration::from_secs(20);
 
 /// How many requests are taken in one turn of the loop.
 const REQUESTS: usize = 16;
@@ -43,7 +46,9 @@ pub(crate) struct Driver {
     engine: Engine,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
-    looks: Looks,
+    carriers: CarrierWatch,
+    /// When everything is to be read again.
+    scan_at: Time,
     history: History,
     /// Clients that wait for what came of their command.
     waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
@@ -75,7 +80,8 @@ impl Driver {
             engine: Engine::new(settings, saved, seed(now)),
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
-            looks: Looks::new(now),
+            carriers: CarrierWatch::start()?,
+            scan_at: now + SCAN,
             history: History::default(),
             waiting: BTreeMap::new(),
             next_id: 0,
@@ -115,6 +121,7 @@ impl Driver {
                     }
                 }
                 _ = self.probes.readable() => self.hear(),
+                lost = self.carriers.lost() => self.look_after(&lost),
                 request = requests.recv() => self.serve(request, &mut requests),
                 signal = signals.next() => match signal {
                     Told::Hangup => self.reload(),
@@ -134,7 +141,7 @@ impl Driver {
         [self.engine.next_deadline(), self.again_at]
             .into_iter()
             .flatten()
-            .fold(self.looks.next(), Time::min)
+            .fold(self.scan_at, Time::min)
     }
 
     /// Does what is due.
@@ -143,10 +150,13 @@ impl Driver {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
             self.retry_save();
-            self.looks_due(self.must_observe);
+            if self.must_observe {
+                self.scan();
+            }
         }
-        let due = self.looks.is_due(now);
-        self.looks_due(due);
+        if self.scan_at <= now {
+            self.scan();
+        }
         if self.engine.next_deadline().is_some_and(|at| at <= now) {
             tracing::debug!(target: TIMER, "deadline reached");
             // Replies that are there already were in time, however late we look: they go first.
@@ -155,13 +165,25 @@ impl Driver {
         }
     }
 
-    fn looks_due(&mut self, due: bool) {
-        if due {
-            tracing::debug!(target: TIMER, "reading everything");
-            self.probes.tidy(monotonic_now());
-            let mut events = VecDeque::new();
-            self.observe(&mut events);
-            self.feed_all(events);
+    /// Reads everything anew.
+    fn scan(&mut self) {
+        tracing::debug!(target: TIMER, "reading everything");
+        let now = monotonic_now();
+        self.scan_at = now + SCAN;
+        self.probes.tidy(now);
+        let mut events = VecDeque::new();
+        self.observe(&mut events);
+        self.feed_all(events);
+    }
+
+    /// Links were found to have lost their carrier. Where the kernel has not told, it may not have acted
+    /// either: what else became of it has to be read.
+    fn look_after(&mut self, lost: &[u32]) {
+        let told = self.rtnl.get_mut().changes();
+        self.listen(told);
+        if lost.iter().any(|&link| self.engine.is_running(link)) {
+            tracing::debug!(target: LINK, "links {lost:?} lost their carrier untold");
+            self.scan();
         }
     }
 
@@ -209,10 +231,15 @@ impl Driver {
 
     /// Feeds the engine with these events and with what comes of them.
     fn feed_all(&mut self, mut events: VecDeque<Event>) {
+        let mut may_differ = false;
         while let Some(event) = events.pop_front() {
+            may_differ |= !matches!(event, Event::Reply(_) | Event::Tick);
             for action in self.engine.handle(monotonic_now(), event) {
                 self.carry_out(action, &mut events);
             }
+        }
+        if may_differ {
+            self.carriers.watch(self.engine.tracked_links());
         }
     }
 
@@ -279,7 +306,6 @@ impl Driver {
     fn note(&mut self, change: &Change) {
         match change {
             Change::Link(link) => {
-                self.looks.link_changed(monotonic_now());
                 tracing::debug!(target: LINK, "{} up={} carrier={}", link.name, link.up, link.carrier);
             }
             Change::LinkGone(index) => {

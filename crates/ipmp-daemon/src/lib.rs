@@ -12,8 +12,9 @@
 //!
 //! | there is | room | owned by |
 //! |---|---|---|
-//! | one thread, one loop | [`driver`] | |
+//! | one loop, on the main thread | [`driver`] | |
 //! | one engine, one netlink socket | [`driver`] | the loop |
+//! | one thread that asks links for their carrier | [`carrier`] | the loop |
 //! | one probe socket for each interface, family and test address that probes | [`probes`] | the loop |
 //! | one task for each client, a bounded number | [`control`] | the control server |
 //! | one lock on the lock file | [`instance`] | the process, until it ends |

@@ -58,6 +58,8 @@ pub struct Nic {
     pub mac: MacAddress,
     /// The cable that leads from it to its switch.
     pub cable: Cable,
+    /// Whether the kernel may tell of a lost carrier up to a second late, as of NICs of hardware.
+    ordinary: bool,
 }
 
 impl Host {
@@ -127,6 +129,23 @@ impl Host {
         switch: &Switch,
         mac: MacAddress,
     ) -> Result<Nic, LabError> {
+        self.insert(name, switch, mac, false)
+    }
+
+    /// The same, of a kind of which the kernel may tell up to a second late that its carrier is lost, if
+    /// any other link of the machine changed shortly before. So it is with NICs of hardware; those that
+    /// [`Host::nic`] makes are told of at once.
+    pub fn ordinary_nic(&self, name: &str, switch: &Switch) -> Result<Nic, LabError> {
+        self.insert(name, switch, self.0.core.next_mac(), true)
+    }
+
+    fn insert(
+        &self,
+        name: &str,
+        switch: &Switch,
+        mac: MacAddress,
+        ordinary: bool,
+    ) -> Result<Nic, LabError> {
         let mut nics = lock(&self.0.nics);
         if nics.contains_key(name) {
             return Err(LabError::new(name, "there already"));
@@ -136,6 +155,7 @@ impl Host {
             name: name.parse().about(name)?,
             mac,
             cable: Cable::new(self.0.core.clone(), id),
+            ordinary,
         };
         self.attach(&nic)?;
         nics.insert(name.to_owned(), nic.clone());
@@ -175,7 +195,8 @@ impl Host {
         let core = &self.0.core;
         let mut links = core.links();
         let port = nic.cable.port();
-        let index = links.create_veth(&port, nic, &core.backplane, &self.0.network)?;
+        let index =
+            links.create_veth(&port, nic, &core.backplane, &self.0.network, nic.ordinary)?;
         let wire = core.backplane.run(|| Wire::open(index)).about(&port)?;
         core.fabric.attach(nic.cable.id(), wire).about(&port)?;
         if !core.fabric.state().is_pulled(nic.cable.id()) {

@@ -7,7 +7,7 @@ use ipmp_core::kernel::{Route, Via};
 use ipmp_core::plan::{Operation, Plan};
 use ipmp_core::{InterfaceAddress, InterfaceName};
 use ipmp_linux::netns::NetNs;
-use ipmp_linux::rtnl::Rtnl;
+use ipmp_linux::rtnl::{Rtnl, VethEnd};
 
 use crate::error::{About, LabError};
 use crate::host::Nic;
@@ -15,9 +15,10 @@ use crate::host::Nic;
 /// Who our routes are from: somebody who typed them (`RTPROT_STATIC`).
 const STATIC: u8 = 4;
 
-/// The index of the first port in the backplane. Ports must not have the index that their NIC has in
-/// its host: the kernel would take the NIC for an ordinary one then, whose loss of carrier may be told
-/// up to a second late when another link changed shortly before (`linkwatch_urgent_event`).
+/// The index of the first port in the backplane. Unless it is wanted, ports must not have the index that
+/// their NIC has in its host: the kernel would take the NIC for an ordinary one then, whose loss of
+/// carrier may be told up to a second late when another link changed shortly before
+/// (`linkwatch_urgent_event`).
 const FIRST_PORT: u32 = 1000;
 
 /// The links of one network namespace.
@@ -30,13 +31,15 @@ impl Links {
         rtnl.map(Self).about("netlink")
     }
 
-    /// Makes the device of a NIC in a host's namespace and its port here; the port's index.
+    /// Makes the device of a NIC in a host's namespace and its port here; the port's index. For an
+    /// ordinary NIC both have the same.
     pub(crate) fn create_veth(
         &mut self,
         port: &str,
         nic: &Nic,
         here: &NetNs,
         host: &NetNs,
+        ordinary: bool,
     ) -> Result<u32, LabError> {
         let port: InterfaceName = port.parse().about(port)?;
         let index = u32::try_from(nic.cable.id().0)
@@ -44,12 +47,18 @@ impl Links {
             .map(|id| FIRST_PORT + id);
         self.0
             .create_veth(
-                &nic.name,
-                host.as_fd(),
-                Some(nic.mac),
-                &port,
-                here.as_fd(),
-                index,
+                &VethEnd {
+                    name: &port,
+                    namespace: here.as_fd(),
+                    mac: None,
+                    index,
+                },
+                &VethEnd {
+                    name: &nic.name,
+                    namespace: host.as_fd(),
+                    mac: Some(nic.mac),
+                    index: index.filter(|_| ordinary),
+                },
             )
             .about(&nic.name)?;
         self.index(&port)

@@ -6,6 +6,7 @@
 //! | what | how many | owned by |
 //! |---|---|---|
 //! | [`rtnl::Rtnl`] | one per daemon or tool | its driver loop |
+//! | [`rtnl::Carriers`] | one per daemon | a thread of its own |
 //! | [`probe::ProbeSocket`] | one per interface and test address | the driver loop |
 //! | [`announce::announce`] | a socket for each call, closed before it returns | nobody |
 //!

@@ -105,6 +105,11 @@ pub(super) fn link_index(payload: &[u8]) -> Option<u32> {
     link_header(payload).map(|header| header.index)
 }
 
+/// The index and the flags of the link that a message is about.
+pub(super) fn link_flags(payload: &[u8]) -> Option<(u32, LinkFlags)> {
+    link_header(payload).map(|header| (header.index, header.flags))
+}
+
 fn link(payload: &[u8]) -> Option<(Link, u32)> {
     let header = link_header(payload)?;
     let mut name: Option<InterfaceName> = None;

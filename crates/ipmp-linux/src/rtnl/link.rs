@@ -4,7 +4,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipmp_core::{InterfaceAddress, InterfaceName, MacAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+};
 use nix::libc;
 
 use super::decode::Told;
@@ -12,42 +14,53 @@ use super::encode::{self, Request};
 use super::wire::bytes_of;
 use super::{Dump, Rtnl, RtnlError};
 
+/// One end of a pair of virtual Ethernet links.
+#[derive(Clone, Copy, Debug)]
+pub struct VethEnd<'a> {
+    /// Its name.
+    pub name: &'a InterfaceName,
+    /// The network namespace it is born in.
+    pub namespace: BorrowedFd<'a>,
+    /// Its hardware address; without, the kernel chooses one.
+    pub mac: Option<MacAddress>,
+    /// Its index; without, the lowest that is free. The kernel heeds the second end's only if the first
+    /// has one.
+    pub index: Option<u32>,
+}
+
+impl VethEnd<'_> {
+    fn message(&self) -> LinkMessage {
+        let mut message = encode::link_message(self.index.unwrap_or(0));
+        message.attributes = vec![
+            LinkAttribute::IfName(self.name.to_string()),
+            LinkAttribute::NetNsFd(self.namespace.as_raw_fd()),
+        ];
+        let mac = self.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
+        message.attributes.extend(mac);
+        message
+    }
+}
+
 impl Rtnl {
-    /// Makes a pair of virtual Ethernet links, each in its own namespace. `name` gets `mac`, or one of
-    /// the kernel's choice as `peer` always does. `peer` gets that index, or the lowest free one.
+    /// Makes a pair of virtual Ethernet links, each in its own namespace.
     pub fn create_veth(
         &mut self,
-        name: &InterfaceName,
-        namespace: BorrowedFd<'_>,
-        mac: Option<MacAddress>,
-        peer: &InterfaceName,
-        peer_namespace: BorrowedFd<'_>,
-        peer_index: Option<u32>,
+        first: &VethEnd<'_>,
+        second: &VethEnd<'_>,
     ) -> Result<(), RtnlError> {
-        // Only the device that the message is about can be given an index.
-        let mut one = encode::link_message(0);
-        one.attributes = vec![
-            LinkAttribute::IfName(name.to_string()),
-            LinkAttribute::NetNsFd(namespace.as_raw_fd()),
-        ];
-        one.attributes
-            .extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
-        let mut message = encode::link_message(peer_index.unwrap_or(0));
-        message.attributes = vec![
-            LinkAttribute::IfName(peer.to_string()),
-            LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()),
-            LinkAttribute::LinkInfo(vec![
-                LinkInfo::Kind(InfoKind::Veth),
-                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(one))),
-            ]),
-        ];
+        let mut message = first.message();
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(second.message()))),
+        ]));
         let request = Request {
             kind: libc::RTM_NEWLINK,
             flags: NLM_F_CREATE | NLM_F_EXCL,
             body: bytes_of(&message),
             forgiven: &[],
         };
-        self.execute(&format!("make links {name} and {peer}"), &request)
+        let (first, second) = (first.name, second.name);
+        self.execute(&format!("make links {first} and {second}"), &request)
     }
 
     /// The index of the link called `name` in the socket's namespace; `None` if there is none.

@@ -8,6 +8,7 @@
 //! Where the kernel changes something without telling, the module `memory` knows; see there.
 
 mod apply;
+mod carrier;
 mod decode;
 mod encode;
 mod link;
@@ -34,7 +35,9 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::sysctl;
+pub use carrier::Carriers;
 use decode::Told;
+pub use link::VethEnd;
 use memory::{Gap, Memory};
 use wire::Message;
 

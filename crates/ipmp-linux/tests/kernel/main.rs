@@ -12,6 +12,7 @@
 )]
 
 mod announce;
+mod carrier;
 mod probe;
 mod routes;
 mod rtnl;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         silence::TESTS,
         probe::TESTS,
         announce::TESTS,
+        carrier::TESTS,
     ]
     .concat()
     .into_iter()

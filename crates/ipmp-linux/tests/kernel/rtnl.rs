@@ -6,13 +6,13 @@ use ipmp_core::kernel::{Change, Hop, LinkKind, Nexthop, PROTOCOL, Sysctl, Via};
 use ipmp_core::plan::{NewAddress, Operation, Plan};
 use ipmp_core::{Family, MacAddress};
 use ipmp_linux::netns::NetNs;
-use ipmp_linux::rtnl::Rtnl;
+use ipmp_linux::rtnl::{Rtnl, VethEnd};
 use nix::libc;
 use std::os::fd::AsFd;
 
 use crate::world::{
-    Test, World, add_address, fails, group, hop, keeps_step, must, name, net, new_address, route,
-    take, until,
+    Test, World, add_address, end, fails, group, hop, keeps_step, must, name, net, new_address,
+    route, take, until,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -347,12 +347,11 @@ fn links_come_move_and_go(mut world: World) {
     world
         .near
         .create_veth(
-            &a,
-            here.as_fd(),
-            Some(mac),
-            &b,
-            world.far_namespace.as_fd(),
-            None,
+            &VethEnd {
+                mac: Some(mac),
+                ..end(&a, here.as_fd())
+            },
+            &end(&b, world.far_namespace.as_fd()),
         )
         .unwrap();
     keeps_step(&mut world.near, &mut kernel);

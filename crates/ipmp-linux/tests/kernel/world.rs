@@ -1,14 +1,14 @@
 //! The little world each test has: this thread's namespace, another one, and cables between them.
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use ipmp_core::kernel::{Change, Hop, Kernel, Nexthop, PROTOCOL, Route, Via};
 use ipmp_core::plan::{NewAddress, Operation, OperationError, Plan};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 use ipmp_linux::netns::NetNs;
-use ipmp_linux::rtnl::Rtnl;
+use ipmp_linux::rtnl::{Rtnl, VethEnd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 
@@ -46,12 +46,8 @@ impl World {
         let here = NetNs::current().unwrap();
         self.near
             .create_veth(
-                &name(near),
-                here.as_fd(),
-                None,
-                &name(far),
-                self.far_namespace.as_fd(),
-                None,
+                &end(&name(near), here.as_fd()),
+                &end(&name(far), self.far_namespace.as_fd()),
             )
             .unwrap();
         let ends = (
@@ -70,6 +66,16 @@ impl World {
     /// Gives the far link an address with its kernel-made route.
     pub(crate) fn far_address(&mut self, index: u32, text: &str) {
         must(&mut self.far, [add_address(index, text)]);
+    }
+}
+
+/// An end of a cable of which the kernel chooses what it can.
+pub(crate) fn end<'a>(name: &'a InterfaceName, namespace: BorrowedFd<'a>) -> VethEnd<'a> {
+    VethEnd {
+        name,
+        namespace,
+        mac: None,
+        index: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The daemon, seen from outside.
 
+use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,14 @@ use libtest_mimic::Failed;
 
 use crate::bed::Bed;
 
-/// What the kernel counts processor time in: `USER_HZ`, 100 everywhere.
-const TICK: Duration = Duration::from_millis(10);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
-/// As long as this, no processor time is used by a daemon that has nothing to do but probe now and
-/// then.
+/// What a daemon may use from one look to the next that has nothing to do but probe and ask links for
+/// their carrier now and then.
+const LITTLE: Duration = Duration::from_millis(3);
+
+/// It has calmed down if it used no more for so long.
 const CALM: Duration = Duration::from_millis(300);
 
 /// The longest that anything here may take.
@@ -30,21 +34,27 @@ impl<'b> Daemon<'b> {
         Ok(Self { bed, pid })
     }
 
-    /// The processor time it has used so far, in steps of 10 ms.
+    /// The processor time that its threads have used so far.
     pub(crate) fn cpu(&self) -> Result<Duration, Failed> {
-        let stat = self
-            .bed
-            .host1
-            .read_file(&format!("/proc/{}/stat", self.pid))?;
-        // The name, in brackets, may have spaces in it. Behind it: state, ..., utime, stime.
-        let (_, rest) = stat.rsplit_once(')').ok_or("no name")?;
-        let ticks = rest
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(str::parse::<u32>)
-            .sum::<Result<u32, _>>()?;
-        Ok(TICK * ticks)
+        let tasks = format!("/proc/{}/task", self.pid);
+        self.bed.host1.enter(|| -> Result<Duration, Failed> {
+            let mut used = Duration::ZERO;
+            for task in fs::read_dir(tasks)? {
+                // Nanoseconds on a processor, nanoseconds waiting for one, time slices.
+                let text = fs::read_to_string(task?.path().join("schedstat"))?;
+                let first = text.split_whitespace().next().ok_or("no processor time")?;
+                used += Duration::from_nanos(first.parse()?);
+            }
+            Ok(used)
+        })?
+    }
+
+    /// The part of a processor that it uses `within` that time, in percent.
+    pub(crate) fn percent(&self, within: Duration) -> Result<f64, Failed> {
+        let (start, before) = (Instant::now(), self.cpu()?);
+        sleep(within);
+        let used = self.cpu()?.saturating_sub(before);
+        Ok(100.0 * used.as_secs_f64() / start.elapsed().as_secs_f64())
     }
 
     /// Waits until it uses no more processor time; since when.
@@ -56,11 +66,12 @@ impl<'b> Daemon<'b> {
             if start.elapsed() > LIMIT {
                 return Err("the daemon does not calm down".into());
             }
-            sleep(TICK);
+            sleep(LOOK);
             let now = self.cpu()?;
-            if now != last {
-                (last, since) = (now, Instant::now());
+            if now > last + LITTLE {
+                since = Instant::now();
             }
+            last = now;
         }
         Ok(since)
     }

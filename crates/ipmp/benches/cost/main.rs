@@ -1,8 +1,8 @@
 //! What does the daemon cost, in processor time?
 //!
-//! Lab 1 is set up with the real tools and the real daemon on hosts out of namespaces. Then another
-//! hand adds and removes thousands of routes and addresses on host1, and the daemon's processor time
-//! is read from `/proc`. `docs/performance.md` tells how to read the table.
+//! The real daemon runs on a host out of namespaces, and its processor time is read from `/proc`: while
+//! nothing happens, with few NICs and with many, and while another hand adds and removes thousands of
+//! routes and addresses. `docs/performance.md` tells how to read the tables.
 //!
 //! ```text
 //! cargo bench -p ipmp --bench cost -- [--count N]
@@ -17,7 +17,7 @@ mod daemon;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use libtest_mimic::Failed;
@@ -27,6 +27,12 @@ use daemon::Daemon;
 
 /// Failure detection time of the lab, in milliseconds: the default.
 const DETECTION_MS: u32 = 10_000;
+
+/// How many NICs the daemon watches while nothing happens.
+const NICS: [u32; 3] = [2, 16, 256];
+
+/// How long it is watched then: one full scan and a half.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Measures what the daemon costs.
 #[derive(Parser)]
@@ -112,10 +118,48 @@ fn measure(options: &Options, out: &mut impl Write) -> Result<(), Failed> {
     } else {
         "release"
     };
+    writeln!(out, "{build} build\n")?;
+    idle(out)?;
+    storms(options, out)
+}
+
+/// Nothing happens.
+fn idle(out: &mut impl Write) -> Result<(), Failed> {
     writeln!(
         out,
-        "Another hand adds and removes {} routes or addresses; {build} build.\n\n\
-         {:24}{:8}{:>14}{:>14}{:>14}",
+        "Nothing happens; NICs in groups of two, one with probes, the others watched by link.\n\n\
+         {:>8}{:>18}",
+        "NICs", "daemon CPU %"
+    )?;
+    for count in NICS {
+        let bed = Bed::new(DETECTION_MS)?;
+        for line in ipmp_lab::labs::LAB1 {
+            bed.types(line)?;
+        }
+        for i in 2..count {
+            let (nic, group) = (format!("ge{i}"), i / 2);
+            bed.host1.nic(&nic, &bed.switch)?;
+            bed.types(&format!(
+                "ifconfig {nic} plumb 10.0.{group}.{} group g{group} up",
+                1 + i % 2
+            ))?;
+        }
+        bed.awaits_probes(&["ge0", "ge1"])?;
+        let daemon = Daemon::of(&bed)?;
+        daemon.calms_down()?;
+        writeln!(out, "{count:>8}{:>18.3}", daemon.percent(IDLE)?)?;
+        out.flush()?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Another hand is busy.
+fn storms(options: &Options, out: &mut impl Write) -> Result<(), Failed> {
+    writeln!(
+        out,
+        "Another hand adds and removes {} routes or addresses.\n\n\
+         {:24}{:8}{:>16}{:>16}{:>16}",
         options.count, "what", "", "by hand in ms", "daemon CPU ms", "quiet after ms"
     )?;
     for crowd in Crowd::ALL {
@@ -138,7 +182,7 @@ fn measure(options: &Options, out: &mut impl Write) -> Result<(), Failed> {
             let cpu = daemon.cpu()?.saturating_sub(before);
             writeln!(
                 out,
-                "{:24}{told:8}{:>14}{:>14}{:>14}",
+                "{:24}{told:8}{:>16}{:>16}{:>16}",
                 crowd.name(),
                 by_hand.as_millis(),
                 cpu.as_millis(),

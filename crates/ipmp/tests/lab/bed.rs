@@ -12,7 +12,7 @@ use ipmp_core::kernel::Kernel;
 use ipmp_core::snapshot::{Interface, InterfaceState, ProbeState};
 use ipmp_lab::labs::{LAB1, LAB2, Moment, comparable};
 use ipmp_lab::traffic::Ping;
-use ipmp_lab::{Host, Lab, Nic, Switch, wait_until};
+use ipmp_lab::{Host, Lab, LabError, Nic, Switch, wait_until};
 use ipmp_linux::rtnl::Rtnl;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
@@ -37,12 +37,20 @@ pub(crate) struct Bed {
 impl Bed {
     /// The hosts, with this `FAILURE_DETECTION_TIME`.
     pub(crate) fn new(detection_ms: u32) -> Result<Self, Failed> {
+        Self::with(detection_ms, Host::nic)
+    }
+
+    /// The same, with NICs of host1 of another kind.
+    pub(crate) fn with(
+        detection_ms: u32,
+        nic: impl Fn(&Host, &str, &Switch) -> Result<Nic, LabError>,
+    ) -> Result<Self, Failed> {
         let lab = Lab::new(Path::new(PROGRAM))?;
         let switch = lab.switch();
         let host1 = lab.host("host1")?;
         let host2 = lab.host("host2")?;
-        let ge0 = host1.nic("ge0", &switch)?;
-        let ge1 = host1.nic("ge1", &switch)?;
+        let ge0 = nic(&host1, "ge0", &switch)?;
+        let ge1 = nic(&host1, "ge1", &switch)?;
         host2.nic("ge0", &switch)?;
         host2.configure("ge0", "192.168.0.2/24")?;
         host2.set_sysctl("net/ipv4/icmp_echo_ignore_broadcasts", "0")?;

@@ -14,6 +14,7 @@ macro_rules! tests {
 mod bad_input;
 mod bed;
 mod behaviour;
+mod carrier;
 mod commands;
 mod control_socket;
 mod eeprom;
@@ -45,6 +46,7 @@ fn tests() -> Vec<Test> {
     [
         bad_input::TESTS,
         behaviour::TESTS,
+        carrier::TESTS,
         commands::TESTS,
         control_socket::TESTS,
         eeprom::TESTS,
