@@ -245,9 +245,13 @@ impl Layout {
             return;
         }
         let family = route.0.family();
-        let links = self.outbound(group, family);
+        let mut links = self.outbound(group, family);
         if links.is_empty() {
             return;
+        }
+        let is_in_order = |&index: &u32| !self.is_being_put_in_order(kernel, index);
+        if links.iter().any(is_in_order) {
+            links.retain(is_in_order);
         }
         let source = self.source(kernel, group, &links, source_subnet, gateway.is_some());
         let key = NexthopKey::Group {
@@ -275,6 +279,28 @@ impl Layout {
             .filter(|_| has_bad && subnet.family() == Family::Inet)
     }
 
+    /// Whether a test address of a link still stands before its data addresses, or holds its place while
+    /// it is being put behind them: it is the source of whatever leaves by that link meanwhile.
+    fn is_being_put_in_order(&self, kernel: &Kernel, index: u32) -> bool {
+        let on_link = || {
+            let placed = self.placed.iter();
+            placed.filter(move |placed| {
+                placed.index == index && placed.address.family() == Family::Inet
+            })
+        };
+        kernel.promotes_secondaries(index)
+            && on_link().any(|placed| !placed.deprecated)
+            && kernel.addresses_on(index).any(|there| {
+                there.deprecated
+                    && !there.secondary
+                    && on_link()
+                        .any(|placed| placed.deprecated && placed.address.ip == there.address.ip)
+                    && on_link().any(|placed| {
+                        !placed.deprecated && placed.address.contains(there.address.ip)
+                    })
+            })
+    }
+
     /// The source address a route must name because the kernel, left alone, would take a bad one on
     /// one of its links. The kernel takes the link's first primary address; with a gateway, the first
     /// in the gateway's subnet (`inet_select_addr`). IPv6 chooses by RFC 6724 and needs no help.
@@ -300,7 +326,7 @@ impl Layout {
                 .chain(others.map(|address| address.address))
                 .filter(|address| address.family() == Family::Inet)
                 .all(|address| address.subnet() == subnet);
-            good && (has_gateway || one_subnet)
+            good && (has_gateway || one_subnet) && !self.is_being_put_in_order(kernel, index)
         };
         if links.iter().all(kernel_chooses_well) {
             return None;

@@ -22,6 +22,7 @@ mod contest;
 mod failures;
 mod index;
 mod layout;
+mod linger;
 mod lookup;
 mod outages;
 mod picture;
@@ -86,6 +87,7 @@ pub struct Engine {
     failures: failures::Failures,
     chronicle: chronicle::Chronicle,
     outages: outages::Outages,
+    lingering: linger::Lingering,
     last_saved: Saved,
 }
 
@@ -148,6 +150,7 @@ impl Engine {
             failures: failures::Failures::default(),
             chronicle: chronicle::Chronicle::default(),
             outages: outages::Outages::default(),
+            lingering: linger::Lingering::default(),
             asked: saved.asked.clone(),
             last_saved: saved,
         }
@@ -176,7 +179,8 @@ impl Engine {
                     | self.shadows.due(now, &self.kernel)
                     | self.failures.is_due(now)
                     | self.watch.is_due(now)
-                    | self.contests.is_due(now);
+                    | self.contests.is_due(now)
+                    | self.lingering.is_due(now);
                 if !spoke && !due {
                     return actions;
                 }
@@ -216,6 +220,7 @@ impl Engine {
             self.shadows.next_deadline(),
             self.watch.next_deadline(),
             self.contests.next_deadline(),
+            self.lingering.next_deadline(),
             self.failures
                 .next_deadline()
                 .filter(|_| self.applying.is_none()),
@@ -320,6 +325,8 @@ impl Engine {
             if self.place(now) {
                 // Placement decides who is inactive, which detection must know.
                 self.watch_all(now, actions);
+                // What is where it goes already is told before it is taken from where it was.
+                self.announcements.due(now, &self.kernel, actions);
             }
             if self.applying.is_some() {
                 break;
@@ -386,12 +393,13 @@ impl Engine {
         let desired = layout.desired(&self.kernel);
         let ours = self.our_addresses();
         let retired = &self.retired;
-        let index = &self.index;
         let mut plan = plan::plan(&self.kernel, &desired, &mut self.nexthops, |address| {
             address.protocol == crate::kernel::PROTOCOL
                 || retired.contains(&(address.index, address.address))
                 || ours.contains(&(address.index, address.address.ip))
         });
+        self.linger(now, &mut plan.operations);
+        let index = &self.index;
         self.raising.retain(|name| {
             let link = index
                 .link(name)

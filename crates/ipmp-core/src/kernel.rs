@@ -360,6 +360,11 @@ impl Kernel {
             .map(|(_, address)| address)
     }
 
+    /// Whether secondary addresses of a link stay when their primary goes.
+    pub fn promotes_secondaries(&self, index: u32) -> bool {
+        self.sysctls.get(&(index, Sysctl::PromoteSecondaries)) == Some(&1)
+    }
+
     /// The routes to a destination, the best metric first.
     pub fn routes_to(&self, destination: InterfaceAddress) -> impl Iterator<Item = &Route> {
         // No other one comes before this in their order.

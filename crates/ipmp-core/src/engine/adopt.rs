@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// Whether an interface has a foreign logical of a family.
-    pub(super) fn has_foreign(&self, name: &InterfaceName, family: Family) -> bool {
+    pub(super) fn has_foreign_of(&self, name: &InterfaceName, family: Family) -> bool {
         let shows_link_local = self.shows_link_local(name);
         self.foreign(name).any(|a| {
             a.address.family() == family && (!a.address.is_link_local6() || shows_link_local)

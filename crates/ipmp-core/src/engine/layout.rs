@@ -31,7 +31,7 @@ impl Engine {
             };
             for Move { key, from, to } in moves {
                 self.account_for(now, &key, &from, &to);
-                self.move_logical(&key, from, to);
+                self.move_logical(now, &key, from, to);
                 moved = true;
             }
         }
@@ -43,7 +43,13 @@ impl Engine {
         moved
     }
 
-    fn move_logical(&mut self, key: &LogicalKey, from: InterfaceName, to: InterfaceName) {
+    fn move_logical(
+        &mut self,
+        now: Time,
+        key: &LogicalKey,
+        from: InterfaceName,
+        to: InterfaceName,
+    ) {
         let (home, family) = key;
         let place = if to == home.interface && self.is_unit_free(home, *family) {
             home.clone()
@@ -52,12 +58,28 @@ impl Engine {
             LogicalName::new(to.clone(), unit)
         };
         self.set_place(home, *family, place);
+        self.announce_present(now, key, &to);
         let message = if to == home.interface {
             Message::FailedBack { to }
         } else {
             Message::FailedOver { from, to }
         };
         self.moved.insert(key.clone(), message);
+    }
+
+    /// Has neighbours told of an address that moves to where the kernel holds it already, as it had not
+    /// left yet: nothing is to be done there, but they may have heard that it is elsewhere.
+    fn announce_present(&mut self, now: Time, (home, family): &LogicalKey, to: &InterfaceName) {
+        let logicals = self.homed(&home.interface);
+        let moved = logicals
+            .filter(|logical| logical.home == *home && logical.family() == *family)
+            .map(|logical| logical.address)
+            .next();
+        if let (Some(address), Some(index)) = (moved, self.link(to).map(|link| link.index))
+            && self.kernel.addresses.contains_key(&(index, address))
+        {
+            self.announcements.add(now, index, address.ip);
+        }
     }
 
     fn has_away(&self, name: &InterfaceName) -> bool {

@@ -33,7 +33,7 @@ impl Engine {
             .interfaces
             .get(name)
             .is_some_and(|i| i.families.contains(&family))
-            || self.has_foreign(name, family)
+            || self.has_foreign_of(name, family)
     }
 
     /// Makes an interface that somebody else configured one of ours.

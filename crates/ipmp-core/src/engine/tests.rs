@@ -4,5 +4,6 @@ mod failures;
 mod host;
 mod labs;
 mod model;
+mod moves;
 mod others;
 mod records;

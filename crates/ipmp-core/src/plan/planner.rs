@@ -4,7 +4,7 @@
 //!
 //! 1. sysctls of members, so that nothing answers from the wrong link or takes other addresses along;
 //! 2. new addresses, those good as a source before the others;
-//! 3. nexthops, their groups, routes;
+//! 3. routes that are to name their source, nexthops, their groups, other routes;
 //! 4. addresses go that have no successor or whose successor is in place;
 //! 5. old routes, groups and nexthops go, in this order, as each holds the next;
 //! 6. sysctls are put back where nothing of ours is left to go.
@@ -38,8 +38,18 @@ pub fn plan(
     let mut operations = Vec::new();
     set_sysctls(kernel, desired.sysctls.iter(), &mut operations);
     new_addresses(kernel, desired, &mut operations);
-    let wanted = nexthops(kernel, desired, numbers, &mut operations);
-    routes(kernel, desired, numbers, &mut operations);
+    let mut hops = Vec::new();
+    let wanted = nexthops(kernel, desired, numbers, &mut hops);
+    let mut ways = Vec::new();
+    routes(kernel, desired, numbers, &mut ways);
+    // A route names its source before it leads through links whose own choice would be bad, and as long
+    // as it does.
+    let names_source = |operation: &Operation| {
+        matches!(operation, Operation::ReplaceRoute(Route { via: Via::Nexthop(id), source: Some(_), .. })
+            if kernel.nexthops.contains_key(id))
+    };
+    let (first, then): (Vec<_>, Vec<_>) = ways.into_iter().partition(names_source);
+    operations.extend(first.into_iter().chain(hops).chain(then));
 
     let mut leaving: BTreeSet<u32> = BTreeSet::new();
     for address in kernel.addresses.values() {
@@ -104,7 +114,7 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
         .any(|(index, _, sysctl, _)| (*index, *sysctl) == promote);
     !old.secondary
         && should_promote
-        && !promotes(kernel, old.index)
+        && !kernel.promotes_secondaries(old.index)
         && kernel.addresses_on(old.index).any(|other| {
             let is_wanted = desired
                 .addresses
@@ -147,21 +157,16 @@ fn stands_first(kernel: &Kernel, desired: &Desired, there: &Address) -> bool {
     there.deprecated
         && !there.secondary
         && there.address.family() == Family::Inet
-        && promotes(kernel, there.index)
+        && kernel.promotes_secondaries(there.index)
         && on_link(desired, there.index)
             .any(|other| !other.deprecated && other.address.subnet() == there.address.subnet())
-}
-
-/// Whether secondary addresses of a link stay when their primary goes.
-fn promotes(kernel: &Kernel, index: u32) -> bool {
-    kernel.sysctls.get(&(index, Sysctl::PromoteSecondaries)) == Some(&1)
 }
 
 /// Whether an address of ours has another broadcast address than it should: the kernel does not
 /// change it.
 fn is_outdated(kernel: &Kernel, there: &Address, wanted: &NewAddress) -> bool {
     there.protocol == PROTOCOL
-        && (there.secondary || promotes(kernel, there.index))
+        && (there.secondary || kernel.promotes_secondaries(there.index))
         && wanted.broadcast.is_some()
         && there.broadcast != wanted.broadcast
         && wanted.address.prefix < wanted.address.family().bits()

@@ -114,10 +114,16 @@ impl Rtnl {
         }
     }
 
-    /// Puts a route of ours in the place of another of ours. Not with `NLM_F_REPLACE`, which in IPv4
-    /// hits the first route of the destination and metric, whosever it is.
+    /// Puts a route of ours in the place of another of ours. Only where there is no third one with
+    /// `NLM_F_REPLACE`, which in IPv4 hits the first route of the destination and metric, whosever it is.
     fn replace_route(&mut self, route: &Route) -> Outcome {
         let rivals = self.memory.rivals(route);
+        if let [old] = rivals.as_slice()
+            && route.destination.ip.is_ipv4()
+            && self.memory.has_alone(old)
+        {
+            return self.replace_only(old, route);
+        }
         let add = encode::add_route(route, &self.memory.nexthops);
         // A request to remove the old one would find the new one first.
         let (before, after): (Vec<&Route>, Vec<&Route>) = rivals
@@ -131,6 +137,20 @@ impl Rtnl {
             self.remove_route(old)?;
         }
         Ok(())
+    }
+
+    /// Replaces the only route of its destination and metric. The kernel tells of the new one alone; that
+    /// the old one went is known here.
+    fn replace_only(&mut self, old: &Route, new: &Route) -> Outcome {
+        let request = encode::replace_route(new, &self.memory.nexthops);
+        self.memory.replace(old, new);
+        let outcome = self.send_one(&request);
+        if outcome.is_ok() {
+            self.queue.push(Change::RouteGone(old.clone()));
+        } else {
+            self.memory.replace(new, old);
+        }
+        outcome
     }
 
     fn remove_route(&mut self, route: &Route) -> Outcome {

@@ -145,6 +145,14 @@ pub(super) fn add_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) -> Req
     }
 }
 
+/// Puts a route in the place of the first one of its destination and metric.
+pub(super) fn replace_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) -> Request {
+    Request {
+        flags: NLM_F_CREATE | NLM_F_REPLACE,
+        ..add_route(route, nexthops)
+    }
+}
+
 /// Removes the route with this destination, metric, protocol and nexthop and no other.
 pub(super) fn remove_route(route: &Route) -> Request {
     let scope = match route.destination.family() {

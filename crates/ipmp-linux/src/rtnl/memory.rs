@@ -163,6 +163,18 @@ impl Memory {
             .collect()
     }
 
+    /// Whether a route is the only one of its destination and metric, whosever.
+    pub(super) fn has_alone(&self, route: &Route) -> bool {
+        let mut there = self.same_place(route);
+        there.next() == Some(route) && there.next().is_none()
+    }
+
+    /// Remembers one route in the place of another.
+    pub(super) fn replace(&mut self, old: &Route, new: &Route) {
+        self.forget(old);
+        self.learn(new);
+    }
+
     /// Whether a request to remove `route` would hit another one. In IPv4 metric 0 in such a request
     /// stands for any metric.
     pub(super) fn is_mistakable(&self, route: &Route) -> bool {

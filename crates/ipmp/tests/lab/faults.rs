@@ -333,20 +333,28 @@ fn failback_loses_no_packet() -> Result<(), Failed> {
 }
 
 fn taking_a_nic_out_of_service_loses_no_packet() -> Result<(), Failed> {
-    // if_mpadm -d moves before it takes away, in lab 2 to the standby and back.
+    // if_mpadm -d moves before it takes away, in lab 2 to the standby and back. What is under way to
+    // host1 when the address moves comes in by the old NIC.
     let bed = Bed::lab2(QUICK)?;
+    let under_way = Duration::from_millis(20);
+    bed.host2.find_nic("ge0")?.cable.delay(under_way);
     let stream = UdpStream::start(
         (&bed.host1, DATA0.into()),
         (&bed.host2, PEER.into()),
         MILLISECOND,
         WHILE,
     )?;
-    bed.types("if_mpadm -d ge0")?;
-    bed.awaits_holder(DATA0, "ge1")?;
-    std::thread::sleep(Duration::from_secs(1));
-    bed.types("if_mpadm -r ge0")?;
-    bed.awaits_holder(DATA0, "ge0")?;
-    std::thread::sleep(Duration::from_secs(1));
+    // For a while, and at once: then it has not gone before it comes back.
+    for pause in [Duration::from_secs(1), Duration::ZERO] {
+        bed.types("if_mpadm -d ge0")?;
+        if !pause.is_zero() {
+            bed.awaits_holder(DATA0, "ge1")?;
+        }
+        std::thread::sleep(pause);
+        bed.types("if_mpadm -r ge0")?;
+        bed.awaits_holder(DATA0, "ge0")?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let report = stream.stop()?;
     loses_nothing("from host1", &report.forth)?;
     loses_nothing("to host1", &report.back)

@@ -32,6 +32,9 @@ pub(super) struct Host {
     pub(super) operations: Vec<String>,
     /// The kernel refuses operations whose text has this in it.
     pub(super) refused: Vec<String>,
+    /// Links which, after some operation, a route led through whose source would have been a test
+    /// address.
+    pub(super) bad_sources: BTreeSet<String>,
     /// The daemon is killed before this many more operations are done.
     pub(super) killed_after: Option<usize>,
     answers: BTreeMap<u64, Result<Answer, Refusal>>,
@@ -55,6 +58,7 @@ impl Host {
             silent: BTreeSet::new(),
             operations: Vec::new(),
             refused: Vec::new(),
+            bad_sources: BTreeSet::new(),
             killed_after: None,
             answers: BTreeMap::new(),
             replies: VecDeque::new(),
@@ -371,9 +375,39 @@ impl Host {
                 self.kernel.apply(change.clone());
                 told.push(change);
             }
+            let bad = self.links_with_bad_source();
+            self.bad_sources.extend(bad);
             results.push(result);
         }
         Some(vec![Event::Kernel(told), Event::Applied(results)])
+    }
+
+    /// Links which a route of ours leads through, naming no source, and whose first IPv4 address is one
+    /// for tests.
+    fn links_with_bad_source(&self) -> Vec<String> {
+        let routes = self.kernel.routes.iter();
+        let unnamed =
+            routes.filter(|route| route.destination.ip.is_ipv4() && route.source.is_none());
+        let groups = unnamed.filter_map(|route| match route.via {
+            Via::Nexthop(id) => Some(&self.kernel.nexthops[&id].hop),
+            Via::Link { .. } | Via::Other => None,
+        });
+        let members = groups.flat_map(|hop| match hop {
+            Hop::Group(members) => members.clone(),
+            Hop::Link { .. } => Vec::new(),
+        });
+        let links = members.filter_map(|id| match self.kernel.nexthops[&id].hop {
+            Hop::Link { index, .. } => Some(index),
+            Hop::Group(_) => None,
+        });
+        links
+            .filter(|&index| {
+                self.kernel
+                    .addresses_on(index)
+                    .any(|there| there.address.ip.is_ipv4() && there.deprecated && !there.secondary)
+            })
+            .map(|index| self.kernel.links[&index].name.to_string())
+            .collect()
     }
 
     fn refuses(&self, operation: &Operation) -> bool {

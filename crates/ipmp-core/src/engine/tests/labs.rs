@@ -21,7 +21,7 @@ pub(super) fn lab1() -> Host {
     host
 }
 
-fn lab2() -> Host {
+pub(super) fn lab2() -> Host {
     let mut host = Host::new(&["ge0", "ge1"]);
     for line in [
         "ge0 plumb 192.168.0.86 group testgrp2 up",

@@ -1,0 +1,97 @@
+//! What a move looks like from outside while it is under way.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::host::Host;
+use super::labs::{lab1, lab2};
+use crate::kernel::Sysctl;
+
+fn arp_ignore(host: &Host, nic: &str) -> i32 {
+    host.kernel.sysctls[&(host.index(nic), Sysctl::ArpIgnore)]
+}
+
+#[test]
+fn the_last_address_of_a_working_interface_stays_for_a_moment() {
+    for mut host in [lab1(), lab2()] {
+        host.ifconfig("ge0 offline");
+        // It is in its new place, and for what is under way still in the old one, unseen by ARP.
+        let mut holders = host.holders("192.168.0.86");
+        holders.sort();
+        assert_eq!(holders, ["ge0", "ge1"]);
+        assert_eq!(arp_ignore(&host, "ge0"), 8);
+        assert_eq!(arp_ignore(&host, "ge1"), 1);
+        assert!(
+            host.announced
+                .iter()
+                .any(|said| said.interface.as_str() == "ge1")
+        );
+        host.pass(Duration::from_millis(199));
+        assert_eq!(host.holders("192.168.0.86").len(), 2);
+        host.pass(Duration::from_millis(1));
+        assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+        assert_eq!(arp_ignore(&host, "ge0"), 1);
+        assert!(host.kernel.addresses_on(host.index("ge0")).next().is_none());
+    }
+}
+
+#[test]
+fn put_back_into_service_while_the_last_address_stays() {
+    let mut host = lab1();
+    host.ifconfig("ge0 offline");
+    host.pass(Duration::from_millis(100));
+    host.announced.clear();
+    host.ifconfig("ge0 online");
+    // Neighbours have heard that it is on ge1.
+    let told = host.announced.first().unwrap();
+    assert_eq!(told.interface.as_str(), "ge0");
+    assert_eq!(told.addresses, ["192.168.0.86".parse::<IpAddr>().unwrap()]);
+    assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+    assert_eq!(arp_ignore(&host, "ge0"), 1);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+}
+
+#[test]
+fn what_leaves_a_dead_interface_does_not_linger() {
+    let mut host = lab1();
+    host.ifconfig("ge0 removeif 192.168.0.87");
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+}
+
+#[test]
+fn a_daemon_killed_while_the_last_address_stays_leaves_nothing_behind() {
+    let mut host = lab1();
+    host.ifconfig("ge0 offline");
+    assert_eq!(arp_ignore(&host, "ge0"), 8);
+    host.restart();
+    host.pass(Duration::from_millis(200));
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+    assert_eq!(arp_ignore(&host, "ge0"), 1);
+}
+
+#[test]
+fn no_route_takes_a_test_address_for_its_source() {
+    for (mut host, last) in [(lab1(), "ge1"), (lab2(), "ge0")] {
+        assert_eq!(host.bad_sources.len(), 0);
+        for silent in [false, true] {
+            for nic in ["ge0", last] {
+                if silent {
+                    host.silent.insert(nic.to_owned());
+                } else {
+                    host.carrier(nic, false);
+                }
+                host.pass(Duration::from_mins(1));
+                host.silent.clear();
+                host.carrier(nic, true);
+                host.pass(Duration::from_mins(2));
+                assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+            }
+        }
+        host.ifconfig("ge0 offline");
+        host.pass(Duration::from_secs(1));
+        host.ifconfig("ge0 online");
+        assert_eq!(host.bad_sources.len(), 0, "{:?}", host.bad_sources);
+    }
+}
