@@ -3,7 +3,8 @@
 //! A route that DHCP, networkd or an administrator installed through one member dies with that
 //! member. Ours, through all members in use, stands in front of it. It goes when theirs is withdrawn,
 //! that is, when theirs goes while its link runs; not when theirs went with its link, whether the
-//! kernel deleted it or whoever looks after it did.
+//! kernel deleted it or whoever looks after it did. Nor when it went with its link's last IPv4 address, as
+//! the kernel deletes all IPv4 routes of a link without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -219,9 +220,14 @@ const fn index(route: &Route) -> Option<u32> {
     }
 }
 
-/// Whether the link of a route runs.
+/// Whether the link of a route runs and can have routes.
 fn runs(kernel: &Kernel, route: &Route) -> bool {
-    index(route)
-        .and_then(|index| kernel.links.get(&index))
-        .is_some_and(Link::is_running)
+    let link = index(route).and_then(|index| kernel.links.get(&index));
+    link.is_some_and(|link| {
+        let has_address = || {
+            let mut addresses = kernel.addresses_on(link.index);
+            addresses.any(|there| there.address.ip.is_ipv4())
+        };
+        link.is_running() && (route.destination.ip.is_ipv6() || has_address())
+    })
 }

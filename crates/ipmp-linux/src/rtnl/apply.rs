@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use ipmp_core::kernel::{Change, Hop, Nexthop, Route};
+use ipmp_core::kernel::{Change, Hop, Nexthop, Route, Via};
 use ipmp_core::plan::{Operation, OperationError, Plan};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
 use nix::libc;
@@ -129,14 +129,38 @@ impl Rtnl {
         let (before, after): (Vec<&Route>, Vec<&Route>) = rivals
             .iter()
             .partition(|old| encode::differ_in_source_only(old, route));
-        for old in before {
-            self.remove_route(old)?;
+        // Meanwhile a third one stands in front, lest packets go by somebody else's.
+        let guard = if before.is_empty() {
+            None
+        } else {
+            self.through_one(route)
+                .filter(|guard| !rivals.contains(guard))
+        };
+        if let Some(guard) = &guard {
+            self.send_one(&encode::add_route(guard, &self.memory.nexthops))?;
         }
-        self.send_one(&add)?;
-        for old in after {
-            self.remove_route(old)?;
+        let mut outcome = before
+            .into_iter()
+            .try_for_each(|old| self.remove_route(old));
+        outcome = outcome.and_then(|()| self.send_one(&add));
+        for old in after.into_iter().chain(&guard) {
+            outcome = outcome.and(self.remove_route(old));
         }
-        Ok(())
+        outcome
+    }
+
+    /// The same route through a single nexthop of its group.
+    fn through_one(&self, route: &Route) -> Option<Route> {
+        let Via::Nexthop(id) = route.via else {
+            return None;
+        };
+        match &self.memory.nexthops.get(&id)?.hop {
+            Hop::Group(members) => Some(Route {
+                via: Via::Nexthop(*members.first()?),
+                ..route.clone()
+            }),
+            Hop::Link { .. } => None,
+        }
     }
 
     /// Replaces the only route of its destination and metric. The kernel tells of the new one alone; that

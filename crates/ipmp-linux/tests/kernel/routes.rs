@@ -1,5 +1,9 @@
 //! Our routes beside other people's.
 
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ipmp_core::Family;
 use ipmp_core::kernel::{Hop, Nexthop, Route, Via};
 use ipmp_core::plan::Operation;
@@ -18,6 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
         replacing_leaves_foreign_routes_alone,
     ),
     ("replacing_a_preferred_source", replacing_a_preferred_source),
+    (
+        "replacing_a_preferred_source_leaves_no_gap",
+        replacing_a_preferred_source_leaves_no_gap,
+    ),
     (
         "removing_hits_only_the_one_meant",
         removing_hits_only_the_one_meant,
@@ -124,6 +132,52 @@ fn replacing_a_preferred_source(mut world: World) {
     let unknown = route("0.0.0.0/0", 0, Via::Nexthop(77));
     fails(&mut world.near, Operation::ReplaceRoute(unknown));
     keeps_step(&mut world.near, &mut kernel);
+}
+
+fn replacing_a_preferred_source_leaves_no_gap(mut world: World) {
+    let (_, second) = two_paths(&mut world);
+    must(
+        &mut world.near,
+        [
+            add_address(second, "198.51.100.1/24"),
+            Operation::SetNexthop(group(10, &[1])),
+        ],
+    );
+    // Through the first NIC, in front of somebody else's through the second.
+    let plain = route("0.0.0.0/0", 0, Via::Nexthop(10));
+    let with_source = Route {
+        source: Some(ip("192.0.2.1")),
+        ..plain.clone()
+    };
+    let theirs = foreign("0.0.0.0/0", 0, second, Some("198.51.100.9"));
+    must(
+        &mut world.near,
+        [theirs, plain.clone()].map(Operation::AddRoute),
+    );
+    let mut kernel = world.near.observe().unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (mut seen, mut rounds) = (BTreeSet::new(), 0);
+            while !is_over.load(Ordering::Relaxed) {
+                let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                socket.connect("203.0.113.1:9").unwrap();
+                seen.insert(socket.local_addr().unwrap().ip());
+                rounds += 1;
+            }
+            (seen, rounds)
+        });
+        for _ in 0..300 {
+            for route in [&with_source, &plain] {
+                must(&mut world.near, [Operation::ReplaceRoute(route.clone())]);
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let (seen, rounds) = asking.join().unwrap();
+        assert_eq!(seen, [ip("192.0.2.1")].into(), "in {rounds} rounds");
+    });
+    keeps_step(&mut world.near, &mut kernel);
+    assert_eq!(routes_to("0.0.0.0/0").len(), 2);
 }
 
 fn removing_hits_only_the_one_meant(mut world: World) {

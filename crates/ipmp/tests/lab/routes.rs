@@ -22,6 +22,7 @@ tests![
     idle_standby_gets_no_outbound_traffic,
     default_route_of_another_hand_survives_failover,
     default_route_of_another_hand_survives_admin_down,
+    default_route_of_another_hand_survives_taking_its_nic_out_of_service,
     inet6_default_route_of_another_hand_survives_failover,
     shadow_goes_with_the_route_it_shadows,
     shadow_goes_when_the_nic_leaves_the_group,
@@ -230,6 +231,29 @@ fn default_route_of_another_hand_survives_admin_down() -> Result<(), Failed> {
     bed.host1.set_up("ge1", true)?;
     bed.awaits_holder(DATA1, "ge1")?;
     reaches(&bed.host1, "10.9.0.2")
+}
+
+fn default_route_of_another_hand_survives_taking_its_nic_out_of_service() -> Result<(), Failed> {
+    for bed in [Bed::lab1(QUICK)?, Bed::lab2(QUICK)?] {
+        let _away = with_router(&bed)?;
+        by_hand(
+            &bed.host1,
+            "ip route add default via 192.168.0.1 dev ge0 proto static",
+        )?;
+        awaits_defaults(&bed, "4", 2)?;
+        let out = Ping::start(&bed.host1, AWAY.into(), OFTEN, WHILE)?;
+        bed.types("if_mpadm -d ge0")?;
+        bed.awaits_holder(DATA0, "ge1")?;
+        // The kernel deletes their route with the last address of its NIC. It was not withdrawn.
+        awaits_defaults(&bed, "4", 1)?;
+        std::thread::sleep(Duration::from_secs(1));
+        awaits_defaults(&bed, "4", 1)?;
+        bed.types("if_mpadm -r ge0")?;
+        bed.awaits_holder(DATA0, "ge0")?;
+        reaches(&bed.host1, "10.9.0.2")?;
+        loses_nothing("off-link ping", &out.stop()?)?;
+    }
+    Ok(())
 }
 
 fn inet6_default_route_of_another_hand_survives_failover() -> Result<(), Failed> {

@@ -136,6 +136,28 @@ fn a_route_that_went_with_its_link_is_kept_over_a_restart() {
 }
 
 #[test]
+fn a_route_that_went_with_the_last_address_of_its_link_is_kept() {
+    let mut host = lab1();
+    let route = default_route(&host, "ge0", "192.168.0.1");
+    host.change(Change::Route(route.clone()));
+    host.ifconfig("ge0 offline");
+    host.pass(Duration::from_millis(500));
+    // The kernel deletes it with the last address of ge0, which runs.
+    assert_eq!(host.kernel.addresses_on(host.index("ge0")).count(), 0);
+    host.change(Change::RouteGone(route.clone()));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(our_gateway(&host).as_deref(), Some("192.168.0.1"));
+    host.ifconfig("ge0 online");
+    host.pass(Duration::from_secs(1));
+    assert_eq!(our_gateway(&host).as_deref(), Some("192.168.0.1"));
+    // Whoever installed it does so again, and withdraws it.
+    host.change(Change::Route(route.clone()));
+    host.change(Change::RouteGone(route));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(our_gateway(&host), None);
+}
+
+#[test]
 fn a_route_withdrawn_for_want_of_carrier_is_kept_and_comes_back() {
     let mut host = lab1();
     let route = default_route(&host, "ge0", "192.168.0.1");
