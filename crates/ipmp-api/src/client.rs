@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::interface::{self, Event, Events, EventsAfter, Execute, Executed, Pong, Refused, Seen};
 use crate::rundir::{RunDirectory, RunDirectoryError};
-use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
+use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Received};
 
 /// How long a daemon may take. It answers a question in milliseconds, and a change within the time
 /// the kernel needs for it; thousands of addresses on a busy machine take seconds.
@@ -89,12 +89,12 @@ impl Client {
 
     /// Is it there?
     pub fn ping(&mut self) -> Result<Pong, CallError> {
-        result(self.call(interface::PING, &())?)
+        result(&self.call(interface::PING, &())?)
     }
 
     /// Everything there is to see.
     pub fn snapshot(&mut self) -> Result<Snapshot, CallError> {
-        result(self.call(interface::SNAPSHOT, &())?).map(|seen: Seen| seen.snapshot)
+        result(&self.call(interface::SNAPSHOT, &())?).map(|seen: Seen| seen.snapshot)
     }
 
     /// Changes something. When it returns, the change is in effect, or it was refused and nothing
@@ -105,15 +105,15 @@ impl Client {
         };
         let reply = self.call(interface::EXECUTE, &execute)?;
         if reply.error.as_deref() == Some(interface::REFUSED) {
-            let refused: Refused = parameters(reply)?;
+            let refused: Refused = reply.parameters()?;
             return Ok(Err(refused.refusal));
         }
-        result(reply).map(|executed: Executed| Ok(executed.answer))
+        result(&reply).map(|executed: Executed| Ok(executed.answer))
     }
 
     /// What changed after the event of this number, or all that is remembered.
     pub fn events(&mut self, after: Option<u64>) -> Result<Vec<Event>, CallError> {
-        result(self.call(interface::EVENTS, &EventsAfter { after })?)
+        result(&self.call(interface::EVENTS, &EventsAfter { after })?)
             .map(|told: Events| told.events)
     }
 
@@ -135,14 +135,14 @@ impl Client {
         loop {
             let reply = self.receive()?;
             let more = reply.continues;
-            let told: Events = result(reply)?;
+            let told: Events = result(&reply)?;
             if each(told.events).is_break() || !more {
                 return Ok(());
             }
         }
     }
 
-    fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<Reply, CallError> {
+    fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<Received, CallError> {
         let call = Call::new(method, parameters)?;
         if self.is_broken {
             return Err(CallError::Closed);
@@ -161,7 +161,7 @@ impl Client {
         self.stream.write_all(&call).map_err(from_io)
     }
 
-    fn receive(&mut self) -> Result<Reply, CallError> {
+    fn receive(&mut self) -> Result<Received, CallError> {
         let mut chunk = [0; 16384];
         loop {
             if let Some(reply) = self.decoder.message()? {
@@ -187,13 +187,9 @@ fn from_io(error: io::Error) -> CallError {
     }
 }
 
-fn parameters<T: for<'de> Deserialize<'de>>(reply: Reply) -> Result<T, CallError> {
-    serde_json::from_value(reply.parameters.into()).map_err(|e| FrameError::Json(e).into())
-}
-
-fn result<T: for<'de> Deserialize<'de>>(reply: Reply) -> Result<T, CallError> {
+fn result<T: for<'de> Deserialize<'de>>(reply: &Received) -> Result<T, CallError> {
     match reply.error.as_deref() {
-        None => parameters(reply),
+        None => Ok(reply.parameters()?),
         Some(interface::PERMISSION_DENIED) => Err(CallError::PermissionDenied),
         Some(interface::BUSY) => Err(CallError::Busy),
         Some(other) => Err(CallError::Unexpected(other.to_owned())),

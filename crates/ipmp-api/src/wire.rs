@@ -1,6 +1,7 @@
 //! Varlink's framing: JSON objects, each ended by a NUL byte, bounded in size.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -46,6 +47,39 @@ pub struct Reply {
     /// Another reply to the same call follows.
     #[serde(default, skip_serializing_if = "is_false")]
     pub continues: bool,
+}
+
+/// A reply as a client takes it: the parameters are not looked at before it is known what they are. A
+/// snapshot is large, and whoever waits for it waits for a person.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Received {
+    /// Full name of the error, if it is one.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    /// The result, or what the error carries.
+    #[serde(default)]
+    parameters: Option<Box<RawValue>>,
+    /// Another reply to the same call follows.
+    #[serde(default)]
+    pub(crate) continues: bool,
+}
+
+impl Received {
+    /// The parameters as what they are expected to be.
+    pub(crate) fn parameters<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FrameError> {
+        let text = self.parameters.as_ref().map(|raw| raw.get());
+        let text = text.filter(|text| *text != "null").unwrap_or("{}");
+        serde_json::from_str(text).map_err(FrameError::Json)
+    }
+}
+
+/// A method's result as it goes over the wire, however large.
+pub fn encode_result(parameters: &impl Serialize, limit: usize) -> Result<Vec<u8>, FrameError> {
+    #[derive(Serialize)]
+    struct Result<'a, T> {
+        parameters: &'a T,
+    }
+    encode(&Result { parameters }, limit)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]

@@ -208,7 +208,10 @@ impl Layout {
         };
         let destination = route.destination;
         let metric = match destination.family() {
-            Family::Inet => route.metric,
+            // Among default routes of one metric IPv4 prefers one whose gateway answered of late
+            // (`fib_select_default`), unless the first has several paths. 0 cannot be beaten, there ours
+            // goes in front.
+            Family::Inet => route.metric.saturating_sub(1),
             // IPv6 has no order among routes of one metric; one that has the best cannot be beaten.
             Family::Inet6 if route.metric <= 1 => return,
             Family::Inet6 => route.metric - 1,

@@ -62,7 +62,8 @@ pub(crate) struct Shown(Result<Arc<[u8]>, Arc<FrameError>>);
 impl Shown {
     /// Shows this.
     pub(crate) fn of(snapshot: Snapshot) -> Self {
-        Self(encoded(Reply::result(&Seen { snapshot })).map_err(Arc::new))
+        let encoded = wire::encode_result(&Seen { snapshot }, MAX_REPLY);
+        Self(encoded.map(Arc::from).map_err(Arc::new))
     }
 }
 

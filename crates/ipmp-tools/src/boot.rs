@@ -132,7 +132,7 @@ fn boot(etc: &Etc, host: &mut dyn Host, console: &mut Console<'_>) -> u8 {
         return boot.end();
     }
     if let Err(failure) = boot.configure(&sound, &unsound) {
-        boot.complain(format_args!("in.mpathd: {failure}"));
+        boot.complain(failure.of_daemon());
     }
     boot.end()
 }

@@ -39,11 +39,14 @@ impl Console<'_> {
                 text.push(c);
             }
         }
+        // In the order in which it was said, where both go to the same place.
+        let _ = self.out.flush();
         let _ = writeln!(self.err, "{text}");
     }
 
     /// Prints a usage text where errors go, and is a failure.
     pub fn usage(&mut self, text: &str) -> u8 {
+        let _ = self.out.flush();
         let _ = self.err.write_all(text.as_bytes());
         FAILED
     }

@@ -92,6 +92,18 @@ pub enum Failure {
     NotRunning,
 }
 
+impl Failure {
+    /// The same as a complaint about the daemon, which is named once.
+    pub fn of_daemon(&self) -> String {
+        let reason = self.to_string();
+        if reason.contains("in.mpathd") {
+            reason
+        } else {
+            format!("in.mpathd: {reason}")
+        }
+    }
+}
+
 /// What a tool works on: the daemon, and the configuration files.
 #[expect(
     missing_debug_implementations,
@@ -104,4 +116,16 @@ pub struct Environment<'a> {
     pub etc: &'a Etc,
     /// Whether hardware addresses may be seen: the effective user is root.
     pub privileged: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_is_named_once() {
+        let text = "in.mpathd does not answer";
+        assert_eq!(Failure::Unreachable(text.into()).of_daemon(), text);
+        assert_eq!(Failure::Busy.of_daemon(), "in.mpathd: too many clients");
+    }
 }

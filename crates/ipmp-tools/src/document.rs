@@ -349,3 +349,54 @@ fn probing_of(interface: &snapshot::Interface, probing: &snapshot::Probing) -> P
         confirmations: probing.confirmations,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use crate::recorded::{Recorded, transcript};
+    use crate::{etc::Etc, sample};
+
+    fn members(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(object) => {
+                for (name, value) in object {
+                    found.insert(name.clone());
+                    members(value, found);
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| members(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_member_is_documented() {
+        let mut snapshot = sample::lab1_failed();
+        snapshot.outages = vec![sample::outage()];
+        let mut daemon = Recorded::showing(snapshot);
+        daemon.events = sample::events();
+        let etc = Etc::below(std::path::Path::new("/nonexistent"));
+        let terminal = crate::recorded::Staged::pipe();
+        let status = transcript(
+            &mut daemon,
+            &etc,
+            "--json",
+            |words, environment, console| {
+                crate::status::run(words, &terminal, environment, console)
+            },
+        );
+        let events = transcript(&mut daemon, &etc, "--json", crate::events::run);
+        let mut found = BTreeSet::new();
+        members(&serde_json::from_str(&status).unwrap(), &mut found);
+        for line in events.lines() {
+            members(&serde_json::from_str(line).unwrap(), &mut found);
+        }
+        let documented = include_str!("../../../docs/json.md");
+        for name in found {
+            assert!(documented.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

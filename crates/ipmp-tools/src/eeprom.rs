@@ -52,7 +52,7 @@ fn each(
                     console.say(format_args!("{VARIABLE}={local}"))?;
                     Ok(())
                 }
-                Err(failure) => Err(format!("in.mpathd: {failure}")),
+                Err(failure) => Err(failure.of_daemon()),
             },
             (VARIABLE, Some(Ok(local))) => store(local, environment),
             (VARIABLE, Some(Err(_))) => Err(format!("{VARIABLE}: neither true nor false")),
@@ -89,7 +89,7 @@ fn store(local: bool, environment: &mut Environment<'_>) -> Result<(), String> {
         .execute(Command::SetLocalMac { local: Some(local) });
     match told {
         Ok(_) | Err(Failure::NotRunning) => Ok(()),
-        Err(failure) => Err(format!("in.mpathd: {failure}")),
+        Err(failure) => Err(failure.of_daemon()),
     }
 }
 

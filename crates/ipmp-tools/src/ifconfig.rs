@@ -225,7 +225,7 @@ fn on_all(
 }
 
 fn unseen(failure: &Failure, console: &mut Console<'_>) -> u8 {
-    console.complain(format_args!("{TOOL}: in.mpathd: {failure}"));
+    console.complain(format_args!("{TOOL}: {}", failure.of_daemon()));
     FAILED
 }
 

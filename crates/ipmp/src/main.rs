@@ -127,7 +127,8 @@ fn ask(
     tool: impl FnOnce(&[String], &mut Local, &Etc, &mut Console<'_>) -> u8,
 ) -> u8 {
     let mut console = Console {
-        out: &mut io::stdout().lock(),
+        // Listings have thousands of lines.
+        out: &mut io::BufWriter::new(io::stdout().lock()),
         err: &mut io::stderr().lock(),
     };
     let etc = Etc::below(Path::new("/"));

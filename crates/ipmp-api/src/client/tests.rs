@@ -4,6 +4,7 @@ use std::thread::{self, JoinHandle};
 use ipmp_core::{Family, LogicalName};
 
 use super::*;
+use crate::wire::Reply;
 
 /// A daemon that says `replies`, one for each call, and then hangs up; it returns the calls.
 fn daemon(replies: Vec<Vec<u8>>) -> (tempfile::TempDir, PathBuf, JoinHandle<Vec<Call>>) {

@@ -1,6 +1,6 @@
 //! The snapshot: what there is to see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
 use crate::asked::Logical;
@@ -22,8 +22,21 @@ impl Engine {
                 .map(|link| &link.name)
                 .filter(|name| self.is_visible(name)),
         );
-        let mut interfaces: Vec<Interface> =
-            names.into_iter().map(|name| self.interface(name)).collect();
+        // Once, as a host may have thousands of logicals and hundreds of interfaces.
+        let mut present: BTreeMap<InterfaceName, Vec<(&Logical, LogicalName)>> = BTreeMap::new();
+        for logical in &self.asked.logicals {
+            let place = self.place_of(logical);
+            match present.get_mut(&place.interface) {
+                Some(there) => there.push((logical, place)),
+                None => {
+                    present.insert(place.interface.clone(), vec![(logical, place)]);
+                }
+            }
+        }
+        let mut interfaces: Vec<Interface> = names
+            .into_iter()
+            .map(|name| self.interface(name, present.remove(name).unwrap_or_default()))
+            .collect();
         interfaces.sort_by(|one, other| {
             (!one.loopback)
                 .cmp(&!other.loopback)
@@ -84,12 +97,12 @@ impl Engine {
         })
     }
 
-    fn interface(&self, name: &InterfaceName) -> Interface {
+    fn interface(&self, name: &InterfaceName, present: Vec<(&Logical, LogicalName)>) -> Interface {
         let link = self.link(name);
         let asked = self.asked.interfaces.get(name).cloned().unwrap_or_default();
         let state = self.state(name, link);
         let inactive = self.is_inactive(name);
-        let logicals = self.logical_pictures(name, link);
+        let logicals = self.logical_pictures(name, present, link);
         let down = !logicals
             .iter()
             .any(|logical| logical.flags.contains(Flags::UP));
@@ -160,17 +173,17 @@ impl Engine {
     fn logical_pictures(
         &self,
         name: &InterfaceName,
+        present: Vec<(&Logical, LogicalName)>,
         link: Option<&Link>,
     ) -> Vec<snapshot::Logical> {
-        let mut logicals = Vec::new();
-        for logical in &self.asked.logicals {
-            let place = self.place_of(logical);
-            if place.interface == *name {
-                logicals.push(self.picture(logical, place, link));
-            } else if logical.home == LogicalName::new(name.clone(), 0) {
-                logicals.push(self.placeholder(logical, link));
-            }
-        }
+        let mut logicals: Vec<snapshot::Logical> = present
+            .into_iter()
+            .map(|(logical, place)| self.picture(logical, place, link))
+            .collect();
+        let departed = self
+            .homed(name)
+            .filter(|logical| logical.home.unit == 0 && self.place_of(logical).interface != *name);
+        logicals.extend(departed.map(|logical| self.placeholder(logical, link)));
         let loopback = link.is_some_and(|link| link.kind == LinkKind::Loopback);
         for (place, address) in self.foreign_logicals(name) {
             // The kernel always has ::1. It counts once somebody uses IPv6.

@@ -167,7 +167,7 @@ impl<'a> Line<'a> {
             position,
             text: match cause {
                 Cause::Daemon(failure @ (Failure::Unreachable(_) | Failure::NotRunning)) => {
-                    format!("in.mpathd: {failure}")
+                    failure.of_daemon()
                 }
                 Cause::Daemon(failure) => format!("{word}: {object}: {failure}"),
                 Cause::Reason(reason) => format!("{word}: {object}: {reason}"),

@@ -71,6 +71,40 @@ fn tests() -> Vec<Test> {
     .concat()
 }
 
+/// The tests that `docs/acceptance.md` names are there, by file and function.
+fn acceptance_names_tests_that_exist() -> Result<(), Failed> {
+    let text = include_str!("../../../../docs/acceptance.md");
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let named: Vec<&str> = quoted
+        .filter(|name| {
+            name.split_once("::")
+                .is_some_and(|(file, test)| is_word(file) && is_word(test))
+        })
+        .collect();
+    if named.is_empty() {
+        return Err("docs/acceptance.md names no tests".into());
+    }
+    let all = tests();
+    let missing: Vec<&str> = named
+        .into_iter()
+        .filter(|name| {
+            !all.iter()
+                .any(|(known, _)| known.ends_with(&format!("::{name}")))
+        })
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("docs/acceptance.md names tests that are not there: {missing:?}").into())
+    }
+}
+
 fn main() -> ExitCode {
     let entered = ipmp_lab::enter();
     let arguments = Arguments::from_args();
@@ -97,6 +131,10 @@ fn main() -> ExitCode {
                     .with_ignored_flag(true),
             }
         })
+        .chain([Trial::test(
+            "acceptance_names_tests_that_exist",
+            acceptance_names_tests_that_exist,
+        )])
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

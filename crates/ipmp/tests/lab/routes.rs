@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ipmp_core::MacAddress;
@@ -354,21 +354,23 @@ fn foreign_routes_are_never_touched() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Asks the kernel for the sources of connections to many places, again and again until told to stop;
-/// which ones it chose, and how often it was asked for all.
-fn sources(
-    bed: &Bed,
-    mut goes_on: impl FnMut() -> bool + Send,
-) -> Result<(BTreeSet<IpAddr>, u32), Failed> {
+/// Asks the kernel for the sources of connections to many places, again and again until the moment is
+/// [`OVER`]; for each source it chose when first and where to, and how often it was asked for all.
+fn sources(bed: &Bed, moment: &AtomicUsize) -> Result<(Sources, u32), Failed> {
     bed.host1.enter(|| {
-        let (mut seen, mut rounds) = (BTreeSet::new(), 0);
-        while goes_on() {
+        let (mut seen, mut rounds) = (Sources::new(), 0);
+        loop {
+            let now = moment.load(Ordering::Relaxed);
+            if now == OVER {
+                break;
+            }
             rounds += 1;
             for to in peers().chain((1..=PEERS).map(|number| Ipv4Addr::new(10, 9, 0, number))) {
                 let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
                 match socket.connect(SocketAddr::from((to, 9))) {
                     Ok(()) => {
-                        seen.insert(socket.local_addr()?.ip());
+                        let source = socket.local_addr()?.ip();
+                        seen.entry(source).or_insert((now, to));
                     }
                     // When the link of the only active NIC goes, the kernel has no route for a moment.
                     Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {}
@@ -380,13 +382,19 @@ fn sources(
     })?
 }
 
+/// Sources, each with the moment when it was seen first, and where the connection went.
+type Sources = BTreeMap<IpAddr, (usize, Ipv4Addr)>;
+
+/// The moment after all others.
+const OVER: usize = usize::MAX;
+
 fn source_is_never_a_test_address() -> Result<(), Failed> {
     for fault in Fault::BOTH {
         for bed in [Bed::lab1(QUICK)?, Bed::lab2(QUICK)?] {
             let _away = with_router(&bed)?;
             by_hand(
                 &bed.host1,
-                "ip route add default via 192.168.0.1 dev ge0 proto static",
+                "ip route add default via 192.168.0.1 dev ge0 proto static metric 100",
             )?;
             awaits_defaults(&bed, "4", 2)?;
             let standby = bed.flags("ge1")? == "69040843";
@@ -395,9 +403,10 @@ fn source_is_never_a_test_address() -> Result<(), Failed> {
             } else {
                 [DATA0.into(), DATA1.into()].into()
             };
-            let is_over = AtomicBool::new(false);
+            let moment = AtomicUsize::new(0);
             let (seen, rounds) = std::thread::scope(|scope| -> Result<_, Failed> {
-                let asking = scope.spawn(|| sources(&bed, || !is_over.load(Ordering::Relaxed)));
+                let asking = scope.spawn(|| sources(&bed, &moment));
+                let next = || moment.fetch_add(1, Ordering::Relaxed);
                 let moves = || -> Result<(), Failed> {
                     for nic in [&bed.ge0, &bed.ge1] {
                         let other = if nic.name == bed.ge0.name {
@@ -407,23 +416,26 @@ fn source_is_never_a_test_address() -> Result<(), Failed> {
                         };
                         bed.fails(fault, nic)?;
                         bed.awaits_holder(DATA0, other)?;
+                        next();
                         bed.repairs(nic)?;
                         bed.awaits_holder(DATA0, "ge0")?;
                         bed.awaits_holder(DATA1, "ge1")?;
+                        next();
                     }
                     bed.types("if_mpadm -d ge0")?;
                     bed.awaits_holder(DATA0, "ge1")?;
+                    next();
                     bed.types("if_mpadm -r ge0")?;
                     bed.awaits_holder(DATA0, "ge0")
                 };
                 let moved = moves();
-                is_over.store(true, Ordering::Relaxed);
+                moment.store(OVER, Ordering::Relaxed);
                 let seen = asking.join().map_err(|_| "asking broke off")?;
                 moved.and(seen)
             })?;
             same(
-                &format!("sources {seen:?} in {rounds} rounds among {data:?}"),
-                &seen.is_subset(&data),
+                &format!("{fault:?}: sources {seen:?} in {rounds} rounds among {data:?}"),
+                &seen.keys().all(|source| data.contains(source)),
                 &true,
             )?;
             same("whether the kernel was asked often", &(rounds > 100), &true)?;
