@@ -1,5 +1,10 @@
 //! The host with many NICs, its targets, and what is read off the kernel.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "lines for ip(8) read best as they are typed"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -33,7 +38,7 @@ const INTERVAL_MS: u32 = DETECTION_MS / 7;
 const ROUND: u32 = 50;
 
 /// How long setting up may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long the daemon is left alone before it is watched.
 const SETTLING: Duration = Duration::from_secs(3);
