@@ -20,7 +20,7 @@ use crate::sysctl;
 /// enough that their notifications and acknowledgements fit any receive buffer.
 const BATCH: usize = 64;
 
-type Outcome = Result<(), OperationError>;
+pub(super) type Outcome = Result<(), OperationError>;
 
 impl Rtnl {
     /// Carries out a plan. Gives one result for each of its operations, in order; one that has failed
@@ -41,6 +41,7 @@ impl Rtnl {
             }
         }
         outcomes.append(&mut self.send_batch(&batch));
+        self.await_received(&plan.operations, &outcomes);
         outcomes
     }
 

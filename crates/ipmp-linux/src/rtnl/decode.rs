@@ -253,6 +253,18 @@ fn route(payload: &[u8]) -> Option<Route> {
     })
 }
 
+/// The address of a local route.
+pub(super) fn local_address(payload: &[u8]) -> Option<IpAddr> {
+    let header = RouteHeader::parse(payload).ok()?;
+    if header.kind != RouteType::Local {
+        return None;
+    }
+    NlasIterator::new(payload.get(ROUTE_HEADER..)?)
+        .map_while(Result::ok)
+        .find(|attribute| attribute.kind() == rta::DST)
+        .and_then(|attribute| ip_of(attribute.value()))
+}
+
 fn family_of(family: AddressFamily) -> Option<Family> {
     match family {
         AddressFamily::Inet => Some(Family::Inet),

@@ -33,6 +33,15 @@ struct LinkMemory {
     losses: u32,
 }
 
+impl Memory {
+    /// Whether a link was last told to be up with carrier.
+    pub(super) fn is_running(&self, index: u32) -> bool {
+        self.links
+            .get(&index)
+            .is_some_and(|link| link.up && link.running)
+    }
+}
+
 impl LinkMemory {
     fn of(link: &Link, losses: u32) -> Self {
         Self {

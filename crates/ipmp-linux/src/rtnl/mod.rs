@@ -14,6 +14,7 @@ mod encode;
 mod link;
 mod memory;
 mod nexthop;
+mod received;
 mod wire;
 
 use std::collections::BTreeMap;
