@@ -26,6 +26,7 @@ mod linger;
 mod lookup;
 mod outages;
 mod picture;
+mod refusals;
 mod shadow;
 mod watch;
 
@@ -88,6 +89,7 @@ pub struct Engine {
     chronicle: chronicle::Chronicle,
     outages: outages::Outages,
     lingering: linger::Lingering,
+    refusals: refusals::Refusals,
     last_saved: Saved,
 }
 
@@ -151,6 +153,7 @@ impl Engine {
             chronicle: chronicle::Chronicle::default(),
             outages: outages::Outages::default(),
             lingering: linger::Lingering::default(),
+            refusals: refusals::Refusals::default(),
             asked: saved.asked.clone(),
             last_saved: saved,
         }
@@ -188,7 +191,8 @@ impl Engine {
                     | self.failures.is_due(now)
                     | self.watch.is_due(now)
                     | self.contests.is_due(now)
-                    | self.lingering.is_due(now);
+                    | self.lingering.is_due(now)
+                    | self.refusals.is_due(now);
                 if !spoke && !due {
                     return actions;
                 }
@@ -229,6 +233,7 @@ impl Engine {
             self.watch.next_deadline(),
             self.contests.next_deadline(),
             self.lingering.next_deadline(),
+            self.refusals.next_deadline(),
             self.failures
                 .next_deadline()
                 .filter(|_| self.applying.is_none()),
@@ -456,6 +461,7 @@ impl Engine {
                 Ok(()) => {
                     self.succeeded(now, &operation);
                     self.failures.forget(&operation);
+                    self.refusals.forget(&operation);
                     continue;
                 }
                 Err(error) => error,
@@ -469,6 +475,7 @@ impl Engine {
                 refused.get_or_insert(error);
                 continue;
             }
+            self.refusals.note(now, &operation, &error);
             let text = operation.to_string();
             if self.failures.note(now, operation) {
                 actions.push(Action::Log(Message::OperationFailed {

@@ -5,7 +5,8 @@
 //! moment is moved as soon as there is somewhere to move it (which the original forgot for
 //! interfaces whose link is down).
 //!
-//! All addresses of one interface go to one destination. Nothing moves when there is no destination.
+//! All addresses of one interface go to one destination, but those that some member refuses. Nothing
+//! moves when there is no destination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,8 @@ pub struct Movable<Key> {
     pub at: InterfaceName,
     /// Whether it is configured for use.
     pub up: bool,
+    /// Interfaces that cannot take it.
+    pub barred: BTreeSet<InterfaceName>,
 }
 
 /// An address that must move.
@@ -81,9 +84,8 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         let Some(home) = member(&address.home) else {
             continue;
         };
-        let home_works =
-            home.fitness <= Fitness::LastResort && home.families.contains(&address.family);
-        let astray = member(at).is_none_or(|here| !here.families.contains(&address.family));
+        let home_works = home.fitness <= Fitness::LastResort && can_take(home, address);
+        let astray = member(at).is_none_or(|here| !can_take(here, address));
         if home_works && !home.standby && (home.failback || astray) {
             *at = address.home.clone();
         }
@@ -100,39 +102,34 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
     }
     for (source, there) in sources {
         let here = member(&source);
-        let leaving: Vec<usize> = there
-            .into_iter()
-            .filter(|&i| {
-                addresses
-                    .get(i)
-                    .is_some_and(|address| must_leave(address, here, &at, addresses))
-            })
-            .collect();
-        let families: BTreeSet<Family> = leaving
-            .iter()
-            .filter_map(|&i| addresses.get(i))
-            .map(|address| address.family)
-            .collect();
-        if leaving.is_empty() {
-            continue;
+        // One that some member refuses does not keep the others from going there.
+        let mut parties: BTreeMap<&BTreeSet<InterfaceName>, Vec<usize>> = BTreeMap::new();
+        for i in there {
+            if let Some(address) = addresses.get(i)
+                && must_leave(address, here, &at, addresses)
+            {
+                parties.entry(&address.barred).or_default().push(i);
+            }
         }
         let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
         let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
-        let destination =
-            destination(members, &source, &families, is_fit, addresses, &at).or_else(|| {
-                let home = leaving
-                    .first()
-                    .and_then(|&i| addresses.get(i))
-                    .map(|a| &a.home);
-                // An address that is nowhere goes home even if home does not work, or to any member
-                // that is there: nothing is lost by trying.
-                home.filter(|_| is_nowhere)
-                    .and_then(|home| refuge(members, &source, home, &families))
-            });
-        if let Some(destination) = destination {
-            for i in leaving {
-                if let Some(at) = at.get_mut(i) {
-                    *at = destination.clone();
+        for (barred, leaving) in parties {
+            let leave = || leaving.iter().filter_map(|&i| addresses.get(i));
+            let families: BTreeSet<Family> = leave().map(|address| address.family).collect();
+            let needs = (&families, barred);
+            let destination =
+                destination(members, &source, needs, is_fit, addresses, &at).or_else(|| {
+                    let home = leave().next().map(|address| &address.home);
+                    // An address that is nowhere goes home even if home does not work, or to any
+                    // member that is there: nothing is lost by trying.
+                    home.filter(|_| is_nowhere)
+                        .and_then(|home| refuge(members, &source, home, &families))
+                });
+            if let Some(destination) = destination {
+                for i in leaving {
+                    if let Some(at) = at.get_mut(i) {
+                        *at = destination.clone();
+                    }
                 }
             }
         }
@@ -150,6 +147,11 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         .collect()
 }
 
+/// Whether a member is plumbed for an address and its link does not refuse it.
+fn can_take<Key>(member: &Member, address: &Movable<Key>) -> bool {
+    member.families.contains(&address.family) && !address.barred.contains(&member.name)
+}
+
 /// Whether an address may not stay on `source`.
 fn must_leave<Key>(
     address: &Movable<Key>,
@@ -162,7 +164,7 @@ fn must_leave<Key>(
         Fitness::Unfit | Fitness::Absent => true,
         Fitness::Waiting => false,
         Fitness::Usable | Fitness::LastResort => {
-            !source.families.contains(&address.family)
+            !can_take(source, address)
                 // What is not in use may wait there: it may yet become its test address.
                 || (source.standby
                     && address.up
@@ -209,7 +211,7 @@ fn refuge(
 fn destination<Key>(
     members: &[Member],
     source: &InterfaceName,
-    families: &BTreeSet<Family>,
+    (families, barred): (&BTreeSet<Family>, &BTreeSet<InterfaceName>),
     spare_standbys: bool,
     addresses: &[Movable<Key>],
     at: &[InterfaceName],
@@ -224,6 +226,7 @@ fn destination<Key>(
     members
         .iter()
         .filter(|member| member.name != *source && member.fitness <= Fitness::LastResort)
+        .filter(|member| !barred.contains(&member.name))
         .filter(|member| families.is_subset(&member.families))
         .min_by_key(|member| {
             let waits = member.standby && !hosts_foreign(&member.name, addresses, at)

@@ -87,6 +87,10 @@ pub struct Interface {
     pub duplicate_mac: bool,
     /// Has no address that is up.
     pub down: bool,
+    /// What its kernel refused of late, in one line; such an address is on another member, if any takes
+    /// it.
+    #[serde(default)]
+    pub refused: Option<String>,
     /// Takes IPv4 broadcast and multicast, or IPv6 multicast, for its group.
     pub nominee: Vec<Family>,
     /// Its logicals: IPv4 by unit, then IPv6 by unit. A placeholder stands where unit 0 is away.

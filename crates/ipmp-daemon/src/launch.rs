@@ -13,6 +13,7 @@ use ipmp_api::{Client, RunDirectory, saved};
 use ipmp_core::asked::Saved;
 use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
 use ipmp_linux::realtime::be_on_time;
+use nix::sys::stat::{Mode, umask};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
@@ -22,7 +23,7 @@ use crate::log::TIMER;
 use crate::options::Options;
 use crate::{NAME, log, settings};
 
-/// How long a daemon that found another one waits for that one to be ready.
+/// How long a daemon that found another one waits for that one to be ready, or to end.
 const OTHER_READY: Duration = Duration::from_secs(5);
 
 /// How often it asks.
@@ -90,15 +91,12 @@ struct Daemon {
 /// Becomes the daemon of the namespace; `None` if another one is, which is no failure: what the
 /// caller wanted is there.
 fn prepare(options: &Options, run: &RunDirectory) -> anyhow::Result<Option<Daemon>> {
+    // Whatever whoever called us has: others are to read the log, and not to write anything.
+    umask(Mode::from_bits_truncate(0o022));
     run.create().context("cannot use the run directory")?;
     log::start(options.debug, options.mask, run.log());
-    let instance = match Instance::claim(run) {
-        Err(error @ InstanceError::Other) => {
-            tracing::error!("{error}; this one ends without harm");
-            wait_for_other(run);
-            return Ok(None);
-        }
-        claimed => claimed?,
+    let Some(instance) = claim(run)? else {
+        return Ok(None);
     };
     Ok(Some(Daemon {
         listener: instance.listen()?,
@@ -108,11 +106,24 @@ fn prepare(options: &Options, run: &RunDirectory) -> anyhow::Result<Option<Daemo
     }))
 }
 
-/// Whoever called is told that there is a daemon when there is one to talk to.
-fn wait_for_other(run: &RunDirectory) {
+/// Becomes the daemon of the namespace; `None` if there is one to talk to. One that is there and does
+/// not listen is about to, or about to end: then this one takes its place.
+fn claim(run: &RunDirectory) -> Result<Option<Instance>, InstanceError> {
     let start = Instant::now();
-    while start.elapsed() < OTHER_READY && Client::connect_to(&run.socket()).is_err() {
-        sleep(OTHER_ASKED);
+    loop {
+        match Instance::claim(run) {
+            Err(error @ InstanceError::Other) => {
+                if Client::connect_to(&run.socket()).is_ok() {
+                    tracing::error!("{error}; this one ends without harm");
+                    return Ok(None);
+                }
+                if start.elapsed() > OTHER_READY {
+                    return Err(error);
+                }
+                sleep(OTHER_ASKED);
+            }
+            claimed => return claimed.map(Some),
+        }
     }
 }
 

@@ -10,7 +10,8 @@
     reason = "a test, without the harness by which the lints would know it"
 )]
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,8 +21,10 @@ use std::time::{Duration, Instant};
 
 use ipmp_api::{Client, RunDirectory, ensure_daemon, saved};
 use ipmp_core::{Answer, Command as Ask};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 const DAEMON: &str = "/sbin/in.mpathd";
@@ -45,7 +48,12 @@ fn main() -> ExitCode {
     }
     let run = RunDirectory::of_this_namespace().unwrap();
     for (name, test) in [
-        ("two at once", two_at_once as fn(&RunDirectory)),
+        (
+            "one that is just ending is replaced",
+            ending as fn(&RunDirectory),
+        ),
+        ("nothing of the caller's stays", clean),
+        ("two at once", two_at_once),
         ("signals", signals),
         ("state outlives the daemon", state),
         ("a killed daemon is replaced", killed),
@@ -113,6 +121,56 @@ fn end(run: &RunDirectory, signal: Signal) {
 
 fn logged(run: &RunDirectory, text: &str) -> bool {
     fs::read_to_string(run.log()).is_ok_and(|log| log.contains(text))
+}
+
+/// A daemon that ends has its lock for a moment after it has stopped listening.
+fn ending(run: &RunDirectory) {
+    run.create().unwrap();
+    let file = File::create(run.lock_file()).unwrap();
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap();
+    thread::scope(|scope| {
+        let starting = scope.spawn(|| start(&[]));
+        thread::sleep(Duration::from_millis(300));
+        assert!(!starting.is_finished());
+        fs::remove_file(run.lock_file()).unwrap();
+        drop(lock);
+        starting.join().unwrap();
+    });
+    end(run, Signal::SIGTERM);
+}
+
+fn clean(run: &RunDirectory) {
+    let path = Path::new("/run/inherited");
+    let file = File::create(path).unwrap();
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    let before = umask(Mode::from_bits_truncate(0o077));
+    let check = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid())).unwrap();
+        let umask = status.lines().find(|line| line.starts_with("Umask:"));
+        assert_eq!(umask, Some("Umask:\t0022"));
+        assert_eq!(fs::metadata(run.log()).unwrap().mode() & 0o777, 0o644);
+    };
+    start(&[]);
+    check();
+    let files = fs::read_dir(format!("/proc/{}/fd", pid())).unwrap();
+    let inherited = files
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .any(|open| open == path);
+    assert!(!inherited);
+    end(run, Signal::SIGTERM);
+
+    fs::remove_file(run.log()).unwrap();
+    let mut foreground = Command::new("/proc/self/exe")
+        .arg0(DAEMON)
+        .arg("--foreground")
+        .spawn()
+        .unwrap();
+    until("it listens", || Client::connect().is_ok());
+    check();
+    kill(pid(), Signal::SIGTERM).unwrap();
+    assert!(foreground.wait().unwrap().success());
+    umask(before);
+    fs::remove_file(path).unwrap();
 }
 
 fn two_at_once(run: &RunDirectory) {

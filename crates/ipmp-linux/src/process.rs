@@ -35,7 +35,8 @@ pub struct Launch(File);
 
 /// Forks twice: the calling process waits in here until the daemon is ready or has given up, the
 /// grandchild returns at once. The daemon has a session of its own, `/` as its directory, and umask
-/// 022; it keeps its standard streams until [`Launch::ready`].
+/// 022; it keeps its standard streams until [`Launch::ready`], and no other file of whoever called: one
+/// that stayed open could hold a lock or a mount for ever. To be called before this process opens any.
 ///
 /// Refused with other threads about: a fork takes only the calling one along, and locks the others
 /// hold would stay locked for ever.
@@ -57,6 +58,7 @@ pub fn detach() -> io::Result<Detached> {
     }
     chdir("/")?;
     umask(Mode::from_bits_truncate(0o022));
+    close_inherited(&write)?;
     Ok(Detached::Daemon(Launch(File::from(write))))
 }
 
@@ -74,6 +76,24 @@ fn is_parent() -> nix::Result<bool> {
 fn quit() -> ! {
     // SAFETY: `_exit` ends the process and touches nothing of it.
     unsafe { libc::_exit(0) }
+}
+
+/// Closes all files but the standard streams and `kept`.
+#[expect(unsafe_code, reason = "neither std nor nix has close_range")]
+fn close_inherited(kept: &OwnedFd) -> io::Result<()> {
+    let kept = libc::c_uint::try_from(kept.as_raw_fd()).map_err(io::Error::other)?;
+    for (first, last) in [(3, kept.saturating_sub(1)), (kept + 1, libc::c_uint::MAX)] {
+        if first > last {
+            continue;
+        }
+        // SAFETY: this process has just been born and has one thread; the caller's contract is that
+        // nothing in it owns a file yet but the standard streams and `kept`, which are spared.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 fn outcome(pipe: OwnedFd) -> Result<(), String> {

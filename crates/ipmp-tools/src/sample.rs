@@ -56,6 +56,7 @@ pub(crate) fn member(name: &str, index: u32, group: &str, logicals: Vec<Logical>
         standby: false,
         inactive: false,
         duplicate_mac: false,
+        refused: None,
         down: false,
         nominee: vec![],
         logicals,

@@ -167,6 +167,7 @@ impl Engine {
                 home: logical.home.interface.clone(),
                 at: self.place_of(logical).interface,
                 up: logical.is_up(),
+                barred: self.barred(logical.address.ip),
             })
             .collect()
     }

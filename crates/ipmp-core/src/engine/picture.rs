@@ -126,6 +126,7 @@ impl Engine {
             standby: asked.standby,
             inactive,
             duplicate_mac: self.duplicates.contains_key(name),
+            refused: self.refusal(name),
             down,
             nominee: self.nominations(name, asked.group.as_ref()),
             group: asked.group,

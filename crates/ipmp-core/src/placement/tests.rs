@@ -54,6 +54,7 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 home: name(home),
                 at: name(at),
                 up: true,
+                barred: BTreeSet::new(),
             }
         })
         .collect()

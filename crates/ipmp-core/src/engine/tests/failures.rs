@@ -6,6 +6,47 @@ use super::host::Host;
 use super::labs::{LAB1, lab1};
 
 #[test]
+fn an_address_that_a_link_refuses_goes_to_another_member() {
+    let mut host = Host::new(&["ge0", "ge1", "ge2"]);
+    for (i, nic) in ["ge0", "ge1", "ge2"].into_iter().enumerate() {
+        host.ifconfig(&format!("{nic} plumb 192.168.0.{} group g up", 10 + i));
+    }
+    host.pass(Duration::from_mins(1));
+    let on_ge1 = format!("on link {}", host.index("ge1"));
+    host.refused = vec![format!("add address 192.168.0.10/24 {on_ge1}")];
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.10"), ["ge2"]);
+    // What it holds, it keeps; and it says why it does not hold the other one.
+    assert_eq!(host.holders("192.168.0.11"), ["ge1"]);
+    let refused = |host: &Host, nic: &str| {
+        let snapshot = host.engine.snapshot();
+        let mut interfaces = snapshot.interfaces.into_iter();
+        interfaces.find(|i| i.name.as_str() == nic).unwrap().refused
+    };
+    let said = refused(&host, "ge1");
+    assert_eq!(said.as_deref(), Some("cannot add 192.168.0.10: refused"));
+    assert_eq!(refused(&host, "ge2"), None);
+
+    // Nobody takes it: it stays where it is in the kernel, and nothing spins.
+    host.refused = vec!["add address 192.168.0.10/24".to_owned()];
+    host.carrier("ge2", false);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.10"), ["ge2"]);
+    assert_eq!(host.holders("192.168.0.12"), ["ge1"]);
+    let tried = host.operations.len();
+    host.pass(Duration::from_mins(1));
+    assert!(host.operations.len() < tried + 20);
+    // All is well again.
+    host.refused.clear();
+    host.pass(Duration::from_mins(6));
+    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
+    assert_eq!(refused(&host, "ge1"), None);
+    host.carrier("ge0", true);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+}
+
+#[test]
 fn a_refused_command_changes_nothing_however_often_it_is_typed() {
     let mut host = lab1();
     host.refused.push("192.168.0.90".to_owned());

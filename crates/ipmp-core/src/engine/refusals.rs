@@ -1,0 +1,74 @@
+//! Addresses that the kernel refuses to put on a link, as IPv6 ones where IPv6 was turned off: another
+//! member is tried. After a while the link counts as any other again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Engine;
+use crate::plan::{Operation, OperationError};
+use crate::{InterfaceName, Time};
+
+/// How long a link is passed over for an address that it refused.
+const PASSED_OVER: Duration = Duration::from_secs(30);
+
+/// Error numbers that say nothing about the next attempt: `EINTR`, `EAGAIN`, `ENOMEM`, `EBUSY`,
+/// `ENODEV`, `ENETDOWN`, `ENOBUFS`.
+const PASSING: [i32; 7] = [4, 11, 12, 16, 19, 100, 105];
+
+/// What was refused, by link and address: until when the link is passed over for it, and what the
+/// kernel said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refusals(BTreeMap<(u32, IpAddr), (Time, String)>);
+
+impl Refusals {
+    /// Takes note of an operation that failed.
+    pub(super) fn note(&mut self, now: Time, operation: &Operation, error: &OperationError) {
+        if let Operation::AddAddress(new) = operation
+            && !PASSING.contains(&error.errno)
+        {
+            let until = now + PASSED_OVER;
+            self.0
+                .insert((new.index, new.address.ip), (until, error.text.clone()));
+        }
+    }
+
+    /// Takes note of an operation that succeeded.
+    pub(super) fn forget(&mut self, operation: &Operation) {
+        if let Operation::AddAddress(new) = operation {
+            self.0.remove(&(new.index, new.address.ip));
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.0.values().map(|&(until, _)| until).min()
+    }
+
+    /// Whether a link counts again.
+    pub(super) fn is_due(&mut self, now: Time) -> bool {
+        let before = self.0.len();
+        self.0.retain(|_, (until, _)| *until > now);
+        self.0.len() != before
+    }
+}
+
+impl Engine {
+    /// The interfaces whose links refused an address of late.
+    pub(super) fn barred(&self, ip: IpAddr) -> BTreeSet<InterfaceName> {
+        let refused = self.refusals.0.keys().filter(|(_, refused)| *refused == ip);
+        refused
+            .filter_map(|(index, _)| self.kernel.links.get(index))
+            .map(|link| link.name.clone())
+            .collect()
+    }
+
+    /// What the kernel refused on an interface of late, for people to read; the first of several.
+    pub(super) fn refusal(&self, name: &InterfaceName) -> Option<String> {
+        let index = self.link(name)?.index;
+        self.refusals
+            .0
+            .iter()
+            .find(|((on, _), _)| *on == index)
+            .map(|((_, ip), (_, reason))| format!("cannot add {ip}: {reason}"))
+    }
+}
