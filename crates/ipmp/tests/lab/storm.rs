@@ -128,7 +128,7 @@ fn lost_notifications_are_made_up_for() -> Result<(), Failed> {
     let [ping0, _cut_off_by_hand] = pings;
     loses_nothing("ping of the address nobody touched", &ping0.stop()?)?;
     // It slept through many probes, and blames nobody.
-    bed.never_says(said, "failure")?;
+    bed.never_says(said, "failure detected")?;
     bed.never_says(said, "failed")
 }
 
