@@ -465,7 +465,9 @@ impl Member {
         let mut since = None;
         for prober in self.probers().filter(|prober| prober.is_capable()) {
             let losses = prober.losses();
-            if losses.count < LOSSES_TO_FAIL || !prober.is_confirmed(now, pace) {
+            // One that never heard anything suspects nothing either: there its losses must do.
+            let is_confirmed = prober.is_confirmed(now, pace) || prober.is_quiet(now);
+            if losses.count < LOSSES_TO_FAIL || !is_confirmed {
                 return None;
             }
             since = [since, losses.since].into_iter().flatten().min();

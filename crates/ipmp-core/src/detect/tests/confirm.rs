@@ -229,6 +229,25 @@ fn both_families_are_asked_at_once() {
 }
 
 #[test]
+fn a_family_that_never_heard_anything_does_not_keep_the_interface_up() {
+    let peers = vec![peer("10.0.0.254", false), peer("fe80::254", false)];
+    let both = &Family::ALL[..];
+    let mut world = World::new(modern(ms(1_000)), 1, nics(&[both, both]), peers);
+    world.watch();
+    world.route(&[0]);
+    world.run(ms(5_000));
+    let before = confirmations(&world);
+    world.nics[0].broken = [true, true];
+    while confirmations(&world) == before {
+        world.run(ms(1));
+    }
+    // It finds a target in the middle of the suspicion, and is still in its quiet period.
+    world.route(&[0, 1]);
+    world.run(ms(1_000));
+    assert_eq!(said(&mut world), ["ge0 failed"]);
+}
+
+#[test]
 fn the_fate_of_probes_is_told_if_wanted() {
     let mut world = running_with(modern(ms(1_000)), 1, &["10.0.0.254"], 1);
     assert!(world.fates.is_empty());
