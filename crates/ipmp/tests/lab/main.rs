@@ -36,6 +36,7 @@ mod three;
 mod tools;
 mod trace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -71,38 +72,66 @@ fn tests() -> Vec<Test> {
     .concat()
 }
 
-/// The tests that `docs/acceptance.md` names are there, by file and function.
-fn acceptance_names_tests_that_exist() -> Result<(), Failed> {
-    let text = include_str!("../../../../docs/acceptance.md");
-    let quoted = text.split('`').skip(1).step_by(2);
-    let is_word = |word: &str| {
-        !word.is_empty()
-            && word
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-    };
-    let named: Vec<&str> = quoted
-        .filter(|name| {
-            name.split_once("::")
-                .is_some_and(|(file, test)| is_word(file) && is_word(test))
-        })
-        .collect();
-    if named.is_empty() {
-        return Err("docs/acceptance.md names no tests".into());
-    }
+/// The tests that documents name are there: `file::function` of this tier, or with a path below `crates`
+/// any other.
+fn documents_name_tests_that_exist() -> Result<(), Failed> {
+    let documents = [
+        (
+            "docs/acceptance.md",
+            include_str!("../../../../docs/acceptance.md"),
+        ),
+        (
+            "docs/reliability.md",
+            include_str!("../../../../docs/reliability.md"),
+        ),
+    ];
     let all = tests();
-    let missing: Vec<&str> = named
-        .into_iter()
-        .filter(|name| {
-            !all.iter()
-                .any(|(known, _)| known.ends_with(&format!("::{name}")))
-        })
-        .collect();
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("docs/acceptance.md names tests that are not there: {missing:?}").into())
+    for (document, text) in documents {
+        let quoted = text.split('`').skip(1).step_by(2);
+        let named: Vec<(&str, &str)> = quoted
+            .filter_map(|name| name.split_once("::"))
+            .filter(|(file, test)| (is_word(file) || is_path(file)) && is_word(test))
+            .collect();
+        if named.is_empty() {
+            return Err(format!("{document} names no tests").into());
+        }
+        let missing: Vec<_> = named
+            .into_iter()
+            .filter(|(file, test)| {
+                if is_path(file) {
+                    !is_function_of(file, test)
+                } else {
+                    let end = format!("::{file}::{test}");
+                    !all.iter().any(|(known, _)| known.ends_with(&end))
+                }
+            })
+            .collect();
+        if !missing.is_empty() {
+            return Err(format!("{document} names tests that are not there: {missing:?}").into());
+        }
     }
+    Ok(())
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn is_path(text: &str) -> bool {
+    text.contains('/')
+        && Path::new(text)
+            .extension()
+            .is_some_and(|extension| extension == "rs")
+}
+
+/// Whether a file below `crates` has a function of this name.
+fn is_function_of(file: &str, function: &str) -> bool {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::read_to_string(crates.join(file))
+        .is_ok_and(|text| text.contains(&format!("fn {function}(")))
 }
 
 fn main() -> ExitCode {
@@ -132,8 +161,8 @@ fn main() -> ExitCode {
             }
         })
         .chain([Trial::test(
-            "acceptance_names_tests_that_exist",
-            acceptance_names_tests_that_exist,
+            "documents_name_tests_that_exist",
+            documents_name_tests_that_exist,
         )])
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
