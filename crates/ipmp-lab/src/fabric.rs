@@ -23,6 +23,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+pub use self::dice::Dice;
 pub use self::state::Counter;
 pub(crate) use self::state::{CableId, Faults, State, SwitchId};
 

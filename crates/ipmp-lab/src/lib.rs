@@ -43,7 +43,7 @@ mod wait;
 pub use cable::{Cable, Direction, Switch};
 pub use enter::{EnterError, INIT, enter};
 pub use error::LabError;
-pub use fabric::Counter;
+pub use fabric::{Counter, Dice};
 pub use host::{Host, Nic, Output, Process};
 pub use lab::Lab;
 pub use wait::wait_until;

@@ -2,11 +2,11 @@
 
 /// Steele, Lea and Flood's `SplitMix64`: small, and good enough to lose frames by.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
     /// Dice number `stream` of those that belong to `seed`.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         let mut dice = Self(seed ^ stream.wrapping_mul(0xd605_1b2c_7a2f_4c69));
         dice.next();
         dice
@@ -20,9 +20,15 @@ impl Dice {
         z ^ (z >> 31)
     }
 
+    /// A whole number below `bound`, each as likely as the others; 0 if `bound` is.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        // The bounds of labs are so small that the remainder's bias does not show.
+        self.next().checked_rem(bound).unwrap_or(0)
+    }
+
     /// True `percent` times in a hundred. Takes no chance where there is none, so that a fault on
     /// one cable does not change what happens later on.
-    pub(crate) fn roll(&mut self, percent: u8) -> bool {
+    pub fn roll(&mut self, percent: u8) -> bool {
         match percent {
             0 => false,
             1..100 => self.next() % 100 < u64::from(percent),

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct TcpConnection {
     object: String,
     stop: Stop,
+    exchanges: Arc<AtomicU64>,
     /// Told when the client has ended: an echo that went first would reset the connection.
     server_stop: Stop,
     client: JoinHandle<io::Result<TcpReport>>,
@@ -61,13 +64,21 @@ impl TcpConnection {
         let pace = Pace::new(every, limit, &stop);
         let server_stop = Stop::default();
         let until = Pace::new(every, limit + LINGER, &server_stop);
+        let exchanges = Arc::new(AtomicU64::new(0));
+        let count = exchanges.clone();
         Ok(Self {
-            client: here.thread(move || exchange(client, pace))?,
+            client: here.thread(move || exchange(client, pace, &count))?,
             server: there.thread(move || echo(server, &until))?,
             object,
             stop,
+            exchanges,
             server_stop,
         })
+    }
+
+    /// Messages that have come back so far.
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges.load(Ordering::Relaxed)
     }
 
     /// Stops sending and tells how the connection fared. A message that is out is not waited for.
@@ -94,7 +105,7 @@ fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// The sending end.
-fn exchange(mut stream: TcpStream, mut pace: Pace) -> io::Result<TcpReport> {
+fn exchange(mut stream: TcpStream, mut pace: Pace, count: &AtomicU64) -> io::Result<TcpReport> {
     let mut report = TcpReport::default();
     while let Some(tick) = pace.next() {
         // Nothing is under way: what can be read now is the connection's end.
@@ -107,7 +118,10 @@ fn exchange(mut stream: TcpStream, mut pace: Pace) -> io::Result<TcpReport> {
         let came_back = send_and_wait(&mut stream, message, &pace);
         report.longest_stall = report.longest_stall.max(sent.elapsed());
         match came_back {
-            Ok(true) => report.exchanges += 1,
+            Ok(true) => {
+                report.exchanges += 1;
+                count.store(report.exchanges, Ordering::Relaxed);
+            }
             Ok(false) => return Ok(report),
             Err(error) => {
                 report.broken = Some(error.to_string());

@@ -1,11 +1,14 @@
 //! What became of a stream of numbered packets.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The packets of a stream in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    packets: Vec<Packet>,
+    packets: VecDeque<Packet>,
+    /// How many there were before these and have been taken out.
+    taken: u64,
     end: Option<Instant>,
 }
 
@@ -22,18 +25,19 @@ struct Packet {
 impl Trail {
     /// Notes that the next packet is being sent; its number.
     pub(super) fn send(&mut self) -> u64 {
-        self.packets.push(Packet {
+        self.packets.push_back(Packet {
             sent: Instant::now(),
             arrived: None,
             copies: 0,
         });
-        self.packets.len() as u64 - 1
+        self.taken + self.packets.len() as u64 - 1
     }
 
     /// Notes that packet `number` has arrived, `at` that time.
     pub(super) fn arrive(&mut self, number: u64, at: Instant) {
-        let packet = usize::try_from(number)
-            .ok()
+        let packet = number
+            .checked_sub(self.taken)
+            .and_then(|number| usize::try_from(number).ok())
             .and_then(|number| self.packets.get_mut(number));
         if let Some(packet) = packet {
             packet.arrived.get_or_insert(at);
@@ -44,6 +48,19 @@ impl Trail {
     /// Notes that no more will be sent.
     pub(super) fn end(&mut self) {
         self.end = Some(Instant::now());
+    }
+
+    /// Takes out what was sent before a moment. What of it arrives later is not noticed any more.
+    pub(super) fn take(&mut self, before: Instant) -> Self {
+        let count = self.packets.partition_point(|packet| packet.sent < before);
+        let later = self.packets.split_off(count);
+        let taken = Self {
+            packets: std::mem::replace(&mut self.packets, later),
+            taken: self.taken,
+            end: self.end,
+        };
+        self.taken += count as u64;
+        taken
     }
 
     /// Whether no more will be sent.
@@ -62,6 +79,7 @@ impl Trail {
         let packets = self.packets.iter().filter(|packet| packet.sent >= moment);
         Self {
             packets: packets.copied().collect(),
+            taken: 0,
             end: self.end,
         }
     }
@@ -85,6 +103,15 @@ impl Trail {
         self.sent() - self.received()
     }
 
+    /// When those were sent that did not.
+    pub fn losses(&self) -> impl Iterator<Item = Instant> {
+        let lost = self
+            .packets
+            .iter()
+            .filter(|packet| packet.arrived.is_none());
+        lost.map(|packet| packet.sent)
+    }
+
     /// Packets that arrived again, each time counted.
     pub fn duplicates(&self) -> u64 {
         let copies = |packet: &Packet| u64::from(packet.copies.saturating_sub(1));
@@ -95,7 +122,7 @@ impl Trail {
     /// loss to that of the first that arrived after it, or the start or end of the stream. Zero when
     /// nothing was lost.
     pub fn longest_outage(&self) -> Duration {
-        let Some(first) = self.packets.first() else {
+        let Some(first) = self.packets.front() else {
             return Duration::ZERO;
         };
         let mut longest = Duration::ZERO;
@@ -141,14 +168,14 @@ mod tests {
         let start = Instant::now();
         let tick = Duration::from_millis(10);
         let mut at = start;
-        let mut packets = Vec::new();
+        let mut packets = VecDeque::new();
         for c in pattern.chars() {
             let copies = match c {
                 '.' => 1,
                 '2' => 2,
                 _ => 0,
             };
-            packets.push(Packet {
+            packets.push_back(Packet {
                 sent: at,
                 arrived: (copies > 0).then_some(at),
                 copies,
@@ -156,7 +183,12 @@ mod tests {
             at += tick;
         }
         let end = Some(at);
-        (Trail { packets, end }, start)
+        let trail = Trail {
+            packets,
+            taken: 0,
+            end,
+        };
+        (trail, start)
     }
 
     #[test]
@@ -177,5 +209,19 @@ mod tests {
         assert_eq!(trail.duplicates(), 2);
         let late = trail.since(start + Duration::from_millis(20));
         assert_eq!((late.sent(), late.lost(), late.duplicates()), (3, 1, 1));
+    }
+
+    #[test]
+    fn what_was_taken_out_keeps_its_losses_and_the_rest_its_numbers() {
+        let (mut rest, start) = trail(".x.x.");
+        let taken = rest.take(start + Duration::from_millis(20));
+        assert_eq!((taken.sent(), taken.lost()), (2, 1));
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(taken.losses().collect::<Vec<_>>(), [at(10)]);
+        assert_eq!(rest.losses().collect::<Vec<_>>(), [at(30)]);
+        rest.arrive(1, at(60)); // too late
+        rest.arrive(3, at(60));
+        assert_eq!((rest.sent(), rest.lost()), (3, 0));
+        assert_eq!(rest.send(), 5);
     }
 }

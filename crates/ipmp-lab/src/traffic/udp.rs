@@ -110,6 +110,15 @@ impl UdpStream {
         })
     }
 
+    /// Takes out what was sent before a moment, which should be long enough ago for all of it to have
+    /// arrived. The stream goes on; neither [`UdpStream::stop`] nor the next call tells of it again.
+    pub fn take(&self, before: Instant) -> UdpReport {
+        UdpReport {
+            forth: lock(&self.forth).take(before),
+            back: lock(&self.back).take(before),
+        }
+    }
+
     /// Stops sending, waits up to a second for what is under way, and tells what became of all.
     pub fn stop(self) -> Result<UdpReport, LabError> {
         self.stop.tell();
