@@ -28,6 +28,7 @@ mod outages;
 mod picture;
 mod refusals;
 mod shadow;
+mod totals;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -88,6 +89,7 @@ pub struct Engine {
     failures: failures::Failures,
     chronicle: chronicle::Chronicle,
     outages: outages::Outages,
+    totals: totals::Counted,
     lingering: linger::Lingering,
     refusals: refusals::Refusals,
     last_saved: Saved,
@@ -152,6 +154,7 @@ impl Engine {
             failures: failures::Failures::default(),
             chronicle: chronicle::Chronicle::default(),
             outages: outages::Outages::default(),
+            totals: totals::Counted::default(),
             lingering: linger::Lingering::default(),
             refusals: refusals::Refusals::default(),
             asked: saved.asked.clone(),

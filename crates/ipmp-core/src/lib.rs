@@ -34,6 +34,7 @@ pub mod record;
 pub mod settings;
 pub mod snapshot;
 pub mod time;
+pub mod totals;
 
 pub use action::Action;
 pub use address::{Family, InterfaceAddress};
@@ -50,3 +51,4 @@ pub use record::Record;
 pub use settings::{Confirm, GroupSettings, ProbeMethod, Settings};
 pub use snapshot::Snapshot;
 pub use time::Time;
+pub use totals::Totals;

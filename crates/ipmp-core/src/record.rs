@@ -81,7 +81,7 @@ pub enum Record {
 }
 
 /// Why something changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The link went down.
@@ -114,6 +114,28 @@ pub enum Cause {
     HomeUsable,
 }
 
+impl Cause {
+    /// Its word in JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LinkDown => "link_down",
+            Self::LinkUp => "link_up",
+            Self::ProbesLost => "probes_lost",
+            Self::ProbesAnswered => "probes_answered",
+            Self::NoTarget => "no_target",
+            Self::DeviceGone => "device_gone",
+            Self::DeviceBack => "device_back",
+            Self::DuplicateMac => "duplicate_mac",
+            Self::UniqueMac => "unique_mac",
+            Self::FailedBefore => "failed_before",
+            Self::Administrator => "administrator",
+            Self::InterfaceFailed => "interface_failed",
+            Self::InterfaceOffline => "interface_offline",
+            Self::HomeUsable => "home_usable",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -136,7 +158,7 @@ impl fmt::Display for Cause {
 }
 
 /// Which way addresses went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Away from an interface.
@@ -145,12 +167,19 @@ pub enum Direction {
     Failback,
 }
 
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Direction {
+    /// Its word, in sentences, JSON and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Failover => "failover",
             Self::Failback => "failback",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

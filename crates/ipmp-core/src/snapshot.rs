@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Outage;
+use crate::totals::Totals;
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
 
 /// Gives each state its word, the same in tables, sentences, JSON and metrics.
@@ -53,6 +54,38 @@ pub struct Snapshot {
     /// The last failovers and failbacks, oldest first; ones under way are last.
     #[serde(default)]
     pub outages: Vec<Outage>,
+    /// What was counted since the daemon was started.
+    #[serde(default)]
+    pub totals: Totals,
+    /// The daemon itself; `None` in what is shown without one.
+    #[serde(default)]
+    pub daemon: Option<Daemon>,
+}
+
+/// The daemon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Daemon {
+    /// Its version.
+    pub version: String,
+    /// When it was started, as time since 1970 in UTC, by the clock of that moment.
+    pub started: Duration,
+    /// How often it read anew all that the kernel holds.
+    pub resyncs: Resyncs,
+}
+
+/// How often the daemon read anew all that the kernel holds, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Resyncs {
+    /// It was time to: a look that should find nothing new.
+    pub periodic: u64,
+    /// The kernel had more to tell than the socket could hold, so that some of it is lost.
+    pub overrun: u64,
+    /// A link had lost its carrier and the kernel had not told.
+    pub carrier: u64,
+    /// An operation failed, or a device came back.
+    pub doubt: u64,
 }
 
 /// An interface.
@@ -203,6 +236,9 @@ pub struct Probing {
     pub sent: u64,
     /// Probes answered.
     pub acknowledged: u64,
+    /// Probes that were not answered in time.
+    #[serde(default)]
+    pub lost: u64,
     /// Replies that belonged to no probe.
     pub unknown: u64,
     /// Sends that were skipped because the daemon was late.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{io, iter};
 
 use ipmp_api::{RunDirectory, saved};
@@ -11,7 +11,8 @@ use ipmp_config::{Configuration, Recording};
 use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
 use ipmp_core::plan::Plan;
-use ipmp_core::{Action, Answer, Engine, Event, Refusal, Time};
+use ipmp_core::snapshot::{self, Resyncs};
+use ipmp_core::{Action, Answer, Engine, Event, Refusal, Snapshot, Time};
 use ipmp_linux::announce::Announcer;
 use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::rtnl::{Overrun, Rtnl, RtnlError};
@@ -76,6 +77,9 @@ pub(crate) struct Driver {
     /// When to try again what failed.
     again_at: Option<Time>,
     must_observe: bool,
+    /// When the daemon was started, as time since 1970.
+    started: Duration,
+    resyncs: Resyncs,
 }
 
 impl Driver {
@@ -116,6 +120,8 @@ impl Driver {
             save_error: None,
             again_at: None,
             must_observe: false,
+            started: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+            resyncs: Resyncs::default(),
         };
         driver.feed(Event::Kernel(vec![Change::Resync(kernel)]));
         Ok(driver)
@@ -198,6 +204,7 @@ impl Driver {
             }
         }
         if self.scan_at <= now {
+            self.resyncs.periodic += 1;
             self.scan();
         }
         if self.engine.next_deadline().is_some_and(|at| at <= now) {
@@ -226,6 +233,7 @@ impl Driver {
         self.listen(told);
         if lost.iter().any(|&link| self.engine.is_running(link)) {
             tracing::debug!(target: LINK, "links {lost:?} lost their carrier untold");
+            self.resyncs.carrier += 1;
             self.scan();
         }
     }
@@ -261,10 +269,22 @@ impl Driver {
         }
         // One is enough for all: they see what has been done by the time they are answered.
         if !onlookers.is_empty() {
-            let shown = Shown::of(self.engine.snapshot());
+            let shown = Shown::of(self.snapshot());
             for client in onlookers {
                 drop(client.send(shown.clone()));
             }
+        }
+    }
+
+    /// What there is to see of the engine, and of the daemon itself.
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            daemon: Some(snapshot::Daemon {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started: self.started,
+                resyncs: self.resyncs,
+            }),
+            ..self.engine.snapshot()
         }
     }
 
@@ -323,7 +343,10 @@ impl Driver {
                     drop(client.send(answer));
                 }
             }
-            Action::Observe => self.observe(events),
+            Action::Observe => {
+                self.resyncs.doubt += 1;
+                self.observe(events);
+            }
         }
     }
 
@@ -353,6 +376,7 @@ impl Driver {
             }
             Err(overrun) => {
                 tracing::debug!(target: BAD_PACKET, "{overrun}");
+                self.resyncs.overrun += 1;
                 self.observe(events);
             }
         }

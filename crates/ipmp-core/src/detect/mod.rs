@@ -34,6 +34,7 @@ mod random;
 mod rtt;
 mod schedule;
 mod supply;
+mod tally;
 mod targets;
 mod testimony;
 mod verdict;
@@ -56,6 +57,7 @@ pub use self::packet::{
 };
 use self::prober::Accepted;
 use self::random::Random;
+use self::tally::Past;
 use self::targets::Reserve;
 use crate::message::Message;
 use crate::snapshot::{ProbeState, Probing, TargetMode};
@@ -132,6 +134,7 @@ pub struct Detection {
     own: BTreeSet<IpAddr>,
     /// Whether every probe's fate is told.
     tells: bool,
+    past: Past,
 }
 
 impl Detection {
@@ -148,6 +151,7 @@ impl Detection {
             gateways: Vec::new(),
             own: BTreeSet::new(),
             tells: false,
+            past: Past::default(),
         }
     }
 
@@ -197,9 +201,15 @@ impl Detection {
             return findings;
         }
         self.members.retain(|name, member| {
-            watched.get(name).is_some_and(|new| {
+            let stays = watched.get(name).is_some_and(|new| {
                 new.index == member.watched.index && new.group == member.watched.group
-            })
+            });
+            if !stays {
+                for prober in member.probers() {
+                    self.past.take(name, prober.family(), prober.tally());
+                }
+            }
+            stays
         });
         self.groups
             .retain(|key, _| watched.values().any(|new| new.group == *key));
@@ -401,10 +411,12 @@ impl Detection {
         Family::ALL
             .into_iter()
             .map(|family| {
-                member.prober(family).map_or_else(
+                let mut probing = member.prober(family).map_or_else(
                     || not_probing(family),
                     |prober| prober.probing(member.watched.offline, failed),
-                )
+                );
+                self.past.add_to(interface, &mut probing);
+                probing
             })
             .collect()
     }
@@ -489,6 +501,7 @@ const fn not_probing(family: Family) -> Probing {
         state: ProbeState::Disabled,
         sent: 0,
         acknowledged: 0,
+        lost: 0,
         unknown: 0,
         missed: 0,
         void: 0,

@@ -26,6 +26,7 @@ use super::history::{HISTORY, History, Losses, Outcome, Sample};
 use super::means::Means;
 use super::random::Random;
 use super::schedule::Schedule;
+use super::tally::Tally;
 use super::targets::{Reserve, Targets};
 use crate::snapshot::{ProbeState, Probing, Target, TargetMode};
 use crate::{Family, InterfaceName, Time};
@@ -98,12 +99,7 @@ pub(super) struct Prober {
     looks: bool,
     /// Whether every probe's fate is told.
     tells: bool,
-    sent: u64,
-    acknowledged: u64,
-    unknown: u64,
-    missed: u64,
-    void: u64,
-    confirmations: u64,
+    tally: Tally,
 }
 
 impl Prober {
@@ -134,17 +130,17 @@ impl Prober {
             look_at: now,
             looks: false,
             tells: false,
-            sent: 0,
-            acknowledged: 0,
-            unknown: 0,
-            missed: 0,
-            void: 0,
-            confirmations: 0,
+            tally: Tally::default(),
         }
     }
 
     pub(super) const fn means(&self) -> &Means {
         &self.means
+    }
+
+    /// What was counted since it began.
+    pub(super) const fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Takes means by which what is known stays true.
@@ -158,7 +154,7 @@ impl Prober {
         self.tells = tells;
     }
 
-    const fn family(&self) -> Family {
+    pub(super) const fn family(&self) -> Family {
         self.means.family()
     }
 
@@ -322,10 +318,11 @@ impl Prober {
         let mut lost = None;
         for sample in self.history.undecided() {
             if late > pace.interval {
-                self.void += 1;
+                self.tally.void += 1;
                 sample.outcome = Outcome::Void;
             } else if now.since(sample.sent) >= patience(&self.targets, sample.target, pace) {
                 sample.outcome = Outcome::Lost(now);
+                self.tally.lost += 1;
                 lost = Some((sample.sent, sample.target));
                 if self.tells {
                     findings.push(Finding::Probed(fate(name, &self.targets, sample, None)));
@@ -341,7 +338,7 @@ impl Prober {
         {
             let silence = self.silence(now, pace, burst);
             self.confirmation = Some(Confirmation::new(now, sent, silence, burst.probes));
-            self.confirmations += 1;
+            self.tally.confirmations += 1;
         }
     }
 
@@ -383,12 +380,13 @@ impl Prober {
                 })
                 .collect(),
             state,
-            sent: self.sent,
-            acknowledged: self.acknowledged,
-            unknown: self.unknown,
-            missed: self.missed,
-            void: self.void,
-            confirmations: self.confirmations,
+            sent: self.tally.sent,
+            acknowledged: self.tally.acknowledged,
+            lost: self.tally.lost,
+            unknown: self.tally.unknown,
+            missed: self.tally.missed,
+            void: self.tally.void,
+            confirmations: self.tally.confirmations,
         }
     }
 

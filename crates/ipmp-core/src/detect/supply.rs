@@ -14,7 +14,7 @@ impl Detection {
     /// Gives every member the probers that its means of probing need, and those their targets.
     pub(super) fn renew_probers(&mut self, now: Time) {
         let mut renewed = false;
-        for member in self.members.values_mut() {
+        for (name, member) in &mut self.members {
             let Member {
                 watched, probers, ..
             } = member;
@@ -39,9 +39,15 @@ impl Detection {
                             .wrapping_add(u16::from_be_bytes([high, low]));
                         let mut new = Prober::new(now, identifier, means, settings.quiet_period);
                         new.tell(self.tells);
-                        *prober = Some(new);
+                        if let Some(old) = prober.replace(new) {
+                            self.past.take(name, family, old.tally());
+                        }
                     }
-                    (_, None) => *prober = None,
+                    (_, None) => {
+                        if let Some(old) = prober.take() {
+                            self.past.take(name, family, old.tally());
+                        }
+                    }
                 }
             }
         }

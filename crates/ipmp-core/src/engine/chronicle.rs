@@ -79,6 +79,7 @@ impl Engine {
             self.record_addresses(&mut records);
             self.account(now, actions, &mut records);
         }
+        self.totals.count(&records);
         actions.extend(records);
     }
 

@@ -48,6 +48,8 @@ impl Engine {
             groups,
             local_mac_address: self.local_mac_address(),
             outages: self.outages.seen(),
+            totals: self.totals.seen(),
+            daemon: None,
         }
     }
 

@@ -7,3 +7,4 @@ mod model;
 mod moves;
 mod others;
 mod records;
+mod totals;

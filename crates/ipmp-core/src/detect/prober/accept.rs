@@ -39,7 +39,7 @@ impl Prober {
             Reply::Advertisement(reply) => self.answered_solicitation(reply, pace),
         };
         let Some(sample) = answered else {
-            self.unknown += 1;
+            self.tally.unknown += 1;
             return Accepted::Unknown;
         };
         match sample.kind {
@@ -52,7 +52,7 @@ impl Prober {
                 let limit = learns.then_some(pace.interval);
                 let changed = self.measure(reply, kind, &sample, limit);
                 if kind != Kind::RoundTrip {
-                    self.acknowledged += 1;
+                    self.tally.acknowledged += 1;
                     self.quiet_until = None;
                     self.last_answer = self.last_answer.max(Some(reply.received()));
                     self.end_silence(now, reply.received());

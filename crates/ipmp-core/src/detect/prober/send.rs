@@ -31,7 +31,7 @@ impl Prober {
         findings: &mut Vec<Finding>,
     ) {
         if let Some(schedule) = self.schedule.as_mut().filter(|s| s.next() <= now) {
-            self.missed += schedule.advance(now, pace.interval, random);
+            self.tally.missed += schedule.advance(now, pace.interval, random);
             self.targets.recover(now);
             self.send_failure_probe(now, name, pace, random, findings);
         }
@@ -81,7 +81,7 @@ impl Prober {
         // when their time is over; with it, this one too is decided when its time is over.
         let earlier = self.next_decision(now, pace);
         if let Some(target) = self.targets.take_turn() {
-            self.sent += 1;
+            self.tally.sent += 1;
             self.emit(now, name, Kind::Failure, target, random, findings);
         }
         self.decision = match pace.confirm {
@@ -112,7 +112,7 @@ impl Prober {
         let Some(target) = self.targets.take_turn() else {
             return;
         };
-        self.sent += 1;
+        self.tally.sent += 1;
         self.emit(now, name, Kind::Burst, target, random, findings);
         self.decision = self.next_decision(now, pace);
         if self.means.has_echo()

@@ -151,3 +151,28 @@ fn targets_that_are_found_are_no_message_but_a_record() {
     host.pass(Duration::from_secs(10));
     assert!(recorded(&mut host).contains(&"ge0 is ok: its probes are answered".into()));
 }
+
+#[test]
+fn words_are_those_of_json() {
+    for cause in [
+        Cause::LinkDown,
+        Cause::LinkUp,
+        Cause::ProbesLost,
+        Cause::ProbesAnswered,
+        Cause::NoTarget,
+        Cause::DeviceGone,
+        Cause::DeviceBack,
+        Cause::DuplicateMac,
+        Cause::UniqueMac,
+        Cause::FailedBefore,
+        Cause::Administrator,
+        Cause::InterfaceFailed,
+        Cause::InterfaceOffline,
+        Cause::HomeUsable,
+    ] {
+        assert_eq!(serde_json::to_value(cause).unwrap(), cause.as_str());
+    }
+    for direction in [Direction::Failover, Direction::Failback] {
+        assert_eq!(serde_json::to_value(direction).unwrap(), direction.as_str());
+    }
+}

@@ -1,0 +1,77 @@
+//! What became of an interface's probes in one family, counted for as long as the daemon lives: a
+//! counter that is shown never goes back, whatever comes and goes.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use crate::snapshot::Probing;
+use crate::{Family, InterfaceName};
+
+/// Counters; each has its meaning at the member of [`Probing`] of the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) sent: u64,
+    pub(super) acknowledged: u64,
+    pub(super) lost: u64,
+    pub(super) unknown: u64,
+    pub(super) missed: u64,
+    pub(super) void: u64,
+    pub(super) confirmations: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.acknowledged += other.acknowledged;
+        self.lost += other.lost;
+        self.unknown += other.unknown;
+        self.missed += other.missed;
+        self.void += other.void;
+        self.confirmations += other.confirmations;
+    }
+}
+
+/// How many interfaces and families that have no prober any more are remembered. More than a host
+/// has; names that are never used again, as those of containers, are not kept for ever.
+const REMEMBERED: usize = 4096;
+
+/// What probers counted that are no more: a new test address makes a new prober, and so does an
+/// interface that changes groups.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past(BTreeMap<InterfaceName, [Tally; 2]>);
+
+impl Past {
+    /// Takes what a prober counted that goes.
+    pub(super) fn take(&mut self, interface: &InterfaceName, family: Family, tally: Tally) {
+        if !self.0.contains_key(interface) {
+            if self.0.len() >= REMEMBERED {
+                self.0.pop_first();
+            }
+            self.0.insert(interface.clone(), [Tally::default(); 2]);
+        }
+        if let Some([inet, inet6]) = self.0.get_mut(interface) {
+            match family {
+                Family::Inet => *inet += tally,
+                Family::Inet6 => *inet6 += tally,
+            }
+        }
+    }
+
+    /// Adds what was counted before to what there is to see.
+    pub(super) fn add_to(&self, interface: &InterfaceName, probing: &mut Probing) {
+        let Some([inet, inet6]) = self.0.get(interface) else {
+            return;
+        };
+        let past = match probing.family {
+            Family::Inet => inet,
+            Family::Inet6 => inet6,
+        };
+        probing.sent += past.sent;
+        probing.acknowledged += past.acknowledged;
+        probing.lost += past.lost;
+        probing.unknown += past.unknown;
+        probing.missed += past.missed;
+        probing.void += past.void;
+        probing.confirmations += past.confirmations;
+    }
+}

@@ -1,0 +1,58 @@
+//! Counting what is recorded: whatever has no record is not counted, and nothing has a record that is
+//! not.
+
+use std::collections::BTreeMap;
+
+use crate::record::{Cause, Direction};
+use crate::snapshot::InterfaceState;
+use crate::totals::{Failures, Outages, Totals};
+use crate::{Action, GroupName, InterfaceName, Record};
+
+/// The counters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    failures: BTreeMap<(InterfaceName, Cause), u64>,
+    outages: BTreeMap<(Direction, Cause, Option<GroupName>), Outages>,
+}
+
+impl Counted {
+    /// Counts what has been recorded just now.
+    pub(super) fn count(&mut self, records: &[Action]) {
+        for action in records {
+            match action {
+                Action::Record(Record::Interface {
+                    interface,
+                    to: Some(InterfaceState::Failed),
+                    cause,
+                    ..
+                }) => {
+                    let count = self.failures.entry((interface.clone(), *cause));
+                    *count.or_default() += 1;
+                }
+                Action::Record(Record::Outage(outage)) => {
+                    let (direction, cause) = (outage.direction, outage.cause);
+                    self.outages
+                        .entry((direction, cause, outage.group.clone()))
+                        .or_insert_with(|| Outages::none(direction, cause, outage.group.clone()))
+                        .add(outage);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What there is to see.
+    pub(super) fn seen(&self) -> Totals {
+        let failures = self.failures.iter();
+        Totals {
+            failures: failures
+                .map(|((interface, cause), count)| Failures {
+                    interface: interface.clone(),
+                    cause: *cause,
+                    count: *count,
+                })
+                .collect(),
+            outages: self.outages.values().cloned().collect(),
+        }
+    }
+}
