@@ -14,6 +14,7 @@
 //! | [`boot`] | `ipmp boot`, `ipmp check` | what the files in `/etc` say, through `ifconfig`'s words |
 //! | [`events`] | `ipmp events` | what changed |
 //! | [`explain`] | `ipmp explain` | a snapshot |
+//! | [`metrics`] | `ipmp metrics` | a snapshot |
 //! | [`replay`] | `ipmp replay` | nothing: it feeds an engine of its own |
 //! | [`status`] | `ipmp status` | a snapshot |
 
@@ -29,6 +30,7 @@ pub mod if_mpadm;
 pub mod ifconfig;
 pub mod ipmpstat;
 pub mod local;
+pub mod metrics;
 pub mod replay;
 pub mod status;
 pub mod terminal;

@@ -112,6 +112,7 @@ pub(crate) fn probing(mode: TargetMode, address: &str, targets: &[&str]) -> Prob
         },
         sent: 0,
         acknowledged: 0,
+        lost: 0,
         unknown: 0,
         missed: 0,
         void: 0,
@@ -154,6 +155,8 @@ pub(crate) fn lab1() -> Snapshot {
         )],
         local_mac_address: true,
         outages: vec![],
+        totals: ipmp_core::Totals::default(),
+        daemon: None,
     }
 }
 

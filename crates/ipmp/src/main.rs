@@ -16,7 +16,8 @@ use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
-    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, replay, status,
+    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics, replay,
+    status,
 };
 use nix::unistd::geteuid;
 
@@ -27,6 +28,7 @@ usage: ipmp VERB ...
   explain IF|ADDRESS          why it is as it is, and what would change it
   offline IF, online IF       take an interface out of service, put it back
   events [--follow] [--json]  what changed, when, and why
+  metrics [--output FILE]     the same in numbers, for Prometheus
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with those files and the settings
   replay FILE                 decide again what a daemon recorded
@@ -72,6 +74,9 @@ fn main() -> ExitCode {
         }),
         Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             events::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("metrics", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
+            metrics::run(words, &mut environment(local, etc), console)
         }),
         Some(("explain", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             explain::run(words, &mut environment(local, etc), console)

@@ -129,6 +129,8 @@ fn host() -> Snapshot {
         ],
         local_mac_address: true,
         outages: vec![],
+        totals: ipmp_core::Totals::default(),
+        daemon: None,
     }
 }
 

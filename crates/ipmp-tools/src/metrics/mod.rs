@@ -1,0 +1,94 @@
+//! `ipmp metrics`: what there is to see, for Prometheus.
+//!
+//! The text is the classic exposition format, version 0.0.4: that is what the textfile collector of
+//! `node_exporter` reads and `promtool check metrics` checks. (`OpenMetrics`, which newer libraries
+//! write, has types that both refuse.)
+
+mod exposition;
+mod families;
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+pub use exposition::CONTENT_TYPE;
+pub use families::text;
+
+use crate::console::{Console, FAILED, OK};
+use crate::daemon::{Environment, Failure};
+use crate::events::complain;
+
+const TOOL: &str = "ipmp";
+
+const USAGE: &str = "\
+usage: ipmp metrics [--output FILE]
+  Prints states, probes, failovers and what they took as metrics for Prometheus
+  (docs/metrics.md). Without a daemon there is one metric, ipmp_up, which is 0,
+  and the exit status is 1.
+  --output FILE   write a file, in one step, for a textfile collector
+Examples:
+  ipmp metrics | grep ipmp_group_state
+  ipmp metrics --output /var/lib/prometheus/node-exporter/ipmp.prom
+";
+
+/// Runs `ipmp metrics` with `arguments`, the verb not among them.
+pub fn run(
+    arguments: &[String],
+    environment: &mut Environment<'_>,
+    console: &mut Console<'_>,
+) -> u8 {
+    let output = match arguments {
+        [] => None,
+        [option, file] if option == "--output" && !file.is_empty() => Some(PathBuf::from(file)),
+        [help] if help == "--help" => {
+            let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
+            return console.finish(TOOL, result);
+        }
+        _ => return console.usage(USAGE),
+    };
+    let (seen, code) = match environment.daemon.snapshot() {
+        Ok(snapshot) => (Some(snapshot), OK),
+        Err(failure) => {
+            complain(&failure, console);
+            if failure != Failure::NotRunning {
+                // It is up, and whoever counts on the file sees that it is old.
+                return FAILED;
+            }
+            (None, FAILED)
+        }
+    };
+    let text = text(seen.as_ref());
+    match output {
+        None => {
+            let result = text.and_then(|text| console.out.write_all(text.as_bytes()));
+            console.finish(TOOL, result.map(|()| code))
+        }
+        Some(path) => match text.and_then(|text| replace(&path, &text)) {
+            Ok(()) => code,
+            Err(error) => {
+                console.complain(format_args!("{TOOL}: {}: {error}", path.display()));
+                FAILED
+            }
+        },
+    }
+}
+
+/// Replaces a file in one step: whoever reads it finds the old or the new one. Its name meanwhile is
+/// none that a collector would read. All may read it, as the collector is not root.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(permissions)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
