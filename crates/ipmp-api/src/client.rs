@@ -10,7 +10,8 @@ use ipmp_core::{Answer, Command, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::interface::{self, Event, Events, EventsAfter, Execute, Executed, Pong, Refused, Seen};
+use crate::interface::{self, Event, Events, EventsAfter, Execute, Executed};
+use crate::interface::{FinishedProbe, Pong, Probes, Refused, Seen};
 use crate::rundir::{RunDirectory, RunDirectoryError};
 use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Received};
 
@@ -120,11 +121,30 @@ impl Client {
     /// The same, and from then on what changes: calls `each` with what came, until it breaks. The
     /// first call is at once, and may be without events.
     pub fn follow(
-        mut self,
+        self,
         after: Option<u64>,
         mut each: impl FnMut(Vec<Event>) -> ControlFlow<()>,
     ) -> Result<(), CallError> {
-        let mut call = Call::new(interface::EVENTS, &EventsAfter { after })?;
+        let call = Call::new(interface::EVENTS, &EventsAfter { after })?;
+        self.stream(call, |told: Events| each(told.events))
+    }
+
+    /// What becomes of each probe from now on: calls `each` with those that were answered or lost, until
+    /// it breaks. The first call is at once, and without any.
+    pub fn probes(
+        self,
+        mut each: impl FnMut(Vec<FinishedProbe>) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
+        let call = Call::new(interface::PROBES, &())?;
+        self.stream(call, |told: Probes| each(told.probes))
+    }
+
+    /// Makes a call that is answered again and again, until `each` breaks.
+    fn stream<T: for<'de> Deserialize<'de>>(
+        mut self,
+        mut call: Call,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), CallError> {
         call.more = true;
         match self.send(&call) {
             Ok(()) | Err(CallError::Closed) => {}
@@ -135,8 +155,7 @@ impl Client {
         loop {
             let reply = self.receive()?;
             let more = reply.continues;
-            let told: Events = result(&reply)?;
-            if each(told.events).is_break() || !more {
+            if each(result(&reply)?).is_break() || !more {
                 return Ok(());
             }
         }

@@ -1,6 +1,10 @@
 //! The varlink interface `org.ipmp`: names of methods and errors, and the values they carry.
 
-use ipmp_core::{Answer, Command, Record, Refusal, Snapshot};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipmp_core::time::{optional_milliseconds, time_in_milliseconds};
+use ipmp_core::{Answer, Command, InterfaceName, Record, Refusal, Snapshot, Time};
 use serde::{Deserialize, Serialize};
 
 /// The interface's name.
@@ -19,6 +23,9 @@ pub const EXECUTE: &str = "org.ipmp.Execute";
 /// Method: what changed. Takes [`EventsAfter`], answers [`Events`]: once, or with `more` again and
 /// again, whenever something changes.
 pub const EVENTS: &str = "org.ipmp.Events";
+/// Method: what became of each probe, as soon as it is known. To be called with `more`; answers
+/// [`Probes`] again and again. Only root may ask.
+pub const PROBES: &str = "org.ipmp.Probes";
 /// Method: who is this? Answers [`Info`].
 pub const GET_INFO: &str = "org.varlink.service.GetInfo";
 /// Method: an interface's description. Takes [`DescriptionOf`], answers [`Description`].
@@ -26,10 +33,12 @@ pub const GET_DESCRIPTION: &str = "org.varlink.service.GetInterfaceDescription";
 
 /// Error: the command was not carried out. Carries [`Refused`].
 pub const REFUSED: &str = "org.ipmp.Refused";
-/// Error: too many clients, or too many that follow events.
+/// Error: too many clients, or too many that follow events or probes.
 pub const BUSY: &str = "org.ipmp.Busy";
 /// Error: only root may ask that.
 pub const PERMISSION_DENIED: &str = "org.varlink.service.PermissionDenied";
+/// Error: the method answers again and again, and has to be called with `more`.
+pub const EXPECTED_MORE: &str = "org.varlink.service.ExpectedMore";
 /// Error: there is no such method. Carries its name as `method`.
 pub const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";
 /// Error: there is no such interface. Carries its name as `interface`.
@@ -83,6 +92,57 @@ pub struct Event {
     /// What, for programs.
     #[serde(flatten)]
     pub record: Record,
+}
+
+/// What [`PROBES`] answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probes {
+    /// In the order in which they were answered or found to be lost. The first reply is without any.
+    pub probes: Vec<FinishedProbe>,
+}
+
+/// A probe to a target that was answered, or was not in time. One that is answered after it was given
+/// up comes twice: lost, then answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinishedProbe {
+    /// When it was started, in UTC (RFC 3339), to the microsecond.
+    pub time: String,
+    /// The same on the host's clock that never goes backwards (`CLOCK_MONOTONIC`).
+    #[serde(rename = "monotonic_ms", with = "time_in_milliseconds")]
+    pub started: Time,
+    /// Name of the link it was sent on.
+    pub interface: InterfaceName,
+    /// Whom it was for.
+    pub target: IpAddr,
+    /// What was sent.
+    pub kind: ProbeKind,
+    /// Its number among the probes of its interface and family, and that of an echo request on the wire;
+    /// starts again at 0 after 65535.
+    pub sequence: u16,
+    /// Whether it was answered.
+    pub answered: bool,
+    /// From when it was sent to when the kernel took the answer off the link; `None` if it was lost.
+    #[serde(rename = "network_rtt_ms", with = "optional_milliseconds")]
+    pub network_rtt: Option<Duration>,
+    /// From its start to when the daemon had made something of the answer; `None` if it was lost.
+    #[serde(rename = "rtt_ms", with = "optional_milliseconds")]
+    pub rtt: Option<Duration>,
+    /// Smoothed round trip time of the target, this answer included; `None` until it is measured.
+    #[serde(rename = "rtt_average_ms", with = "optional_milliseconds")]
+    pub rtt_average: Option<Duration>,
+    /// Smoothed mean deviation of it.
+    #[serde(rename = "rtt_deviation_ms", with = "optional_milliseconds")]
+    pub rtt_deviation: Option<Duration>,
+}
+
+/// What a probe is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeKind {
+    /// An ICMP or `ICMPv6` echo request.
+    Echo,
+    /// An ARP request or a neighbour solicitation.
+    Solicitation,
 }
 
 /// What [`EXECUTE`] takes.

@@ -8,17 +8,18 @@
 //! whom a crowd must not lock out. When all places are taken, the silent make room ([`places`]).
 //!
 //! Events go past the loop: it puts them into the [`History`], which never waits, and clients that
-//! follow them are served from there.
+//! follow them are served from there. So do probes, which are told to the [`Watchers`] there are.
 
 mod denied;
 mod history;
 mod places;
+mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipmp_api::interface::{self, Description, DescriptionOf, EventsAfter, Execute, Executed};
-use ipmp_api::interface::{Info, Pong, Refused, Seen};
+use ipmp_api::interface::{Info, Pong, Probes, Refused, Seen};
 use ipmp_api::wire::{self, Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Reply};
 use ipmp_core::{Answer, Command, Refusal, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -26,13 +27,15 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::select;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use denied::Denied;
 pub(crate) use history::History;
 use places::{ANYBODY, Place, Places, ROOT};
+pub(crate) use watchers::Watchers;
 
 /// How long the rest of a request may take, once it has begun, and the taking of a reply.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +49,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Requests that wait for the loop, of all clients.
 const QUEUE: usize = ANYBODY + ROOT;
 
+/// How much of what has come meanwhile goes into one reply to a follower.
+const TOGETHER: usize = 256;
+
 /// What a client asks of the loop.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -53,6 +59,17 @@ pub(crate) enum Request {
     Execute(Command, oneshot::Sender<Result<Answer, Refusal>>),
     /// Show everything.
     Snapshot(oneshot::Sender<Shown>),
+    /// Tell the [`Watchers`] of every probe from now on, as there is a new one.
+    TellProbes(oneshot::Sender<()>),
+}
+
+/// What is told past the loop.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// What changed.
+    pub(crate) history: History,
+    /// Who wants to know what becomes of probes.
+    pub(crate) watchers: Watchers,
 }
 
 /// A snapshot as clients get it: made once for all of them who ask at the same time.
@@ -73,13 +90,13 @@ fn encoded(reply: Result<Reply, FrameError>) -> Result<Arc<[u8]>, FrameError> {
 
 /// Serves clients from now on; their requests come out of the channel. To be called inside the
 /// runtime.
-pub(crate) fn serve(listener: UnixListener, history: History) -> mpsc::Receiver<Request> {
+pub(crate) fn serve(listener: UnixListener, told: Told) -> mpsc::Receiver<Request> {
     let (requests, receiver) = mpsc::channel(QUEUE);
-    tokio::spawn(accept(listener, requests, history));
+    tokio::spawn(accept(listener, requests, told));
     receiver
 }
 
-async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>, history: History) {
+async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>, told: Told) {
     let places = Places::default();
     let denied = Denied::default();
     loop {
@@ -108,7 +125,7 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>, history
             requests: requests.clone(),
             place,
             denied: denied.clone(),
-            history: history.clone(),
+            told: told.clone(),
         };
         let task = tokio::spawn(client.serve());
         places.served_by(number, task.abort_handle());
@@ -135,7 +152,7 @@ struct Client {
     requests: mpsc::Sender<Request>,
     place: Place,
     denied: Denied,
-    history: History,
+    told: Told,
 }
 
 /// The client is gone, or has to go.
@@ -145,7 +162,7 @@ impl Client {
     async fn serve(mut self) {
         while let Ok(call) = self.read().await {
             self.place.asks();
-            if call.method == interface::EVENTS && call.more && !call.oneway {
+            if call.more && !call.oneway && is_stream(&call.method) {
                 let Err(reply) = self.follow(call).await else {
                     return;
                 };
@@ -235,8 +252,10 @@ impl Client {
             },
             interface::EVENTS => match parameters::<EventsAfter>(call) {
                 Err(reply) => reply,
-                Ok(asked) => self.history.reply(asked.after),
+                Ok(asked) => self.told.history.reply(asked.after),
             },
+            interface::PROBES if self.uid != 0 => Reply::error(interface::PERMISSION_DENIED, &()),
+            interface::PROBES => Reply::error(interface::EXPECTED_MORE, &()),
             interface::GET_INFO => Reply::result(&Info::of_this_version()),
             interface::GET_DESCRIPTION => match parameters::<DescriptionOf>(call) {
                 Err(reply) => reply,
@@ -247,39 +266,62 @@ impl Client {
         Some(encoded(reply).map_err(Arc::new))
     }
 
-    /// Tells what changed and what changes, until the client is gone or too slow. An error is a reply,
-    /// and the client stays.
+    /// Tells what changes, or what becomes of probes, until the client is gone or too slow. An error is a
+    /// reply, and the client stays.
     async fn follow(&mut self, call: Call) -> Result<(), Result<Reply, FrameError>> {
-        let asked = parameters::<EventsAfter>(call)?;
-        let Some((events, mut news)) = self.history.follow(asked.after) else {
-            return Err(Reply::error(interface::BUSY, &()));
-        };
-        let mut reply = Reply::result(&events).map(Reply::and_more);
+        let busy = || Reply::error(interface::BUSY, &());
+        if call.method == interface::EVENTS {
+            let asked = parameters::<EventsAfter>(call)?;
+            let (events, news) = self.told.history.follow(asked.after).ok_or_else(busy)?;
+            self.tell(Reply::result(&events), news, history::several)
+                .await;
+            return Ok(());
+        }
+        if self.uid != 0 {
+            return Err(Reply::error(interface::PERMISSION_DENIED, &()));
+        }
+        let news = self.told.watchers.watch().ok_or_else(busy)?;
+        let (sender, begun) = oneshot::channel();
+        let request = Request::TellProbes(sender);
+        // No answer comes from a loop that has ended, and then there is nothing to tell.
+        if self.requests.send(request).await.is_ok() && begun.await.is_ok() {
+            let first = Reply::result(&Probes { probes: Vec::new() });
+            self.tell(first, news, watchers::several).await;
+        }
+        Ok(())
+    }
+
+    /// Tells `first` and then what comes.
+    async fn tell<T: Clone>(
+        &mut self,
+        first: Result<Reply, FrameError>,
+        mut news: broadcast::Receiver<T>,
+        several: impl Fn(&[T]) -> Result<Reply, FrameError>,
+    ) {
+        let mut reply = first;
         loop {
-            if self.write(encoded(reply).map_err(Arc::new)).await.is_err() {
-                return Ok(());
+            let more = reply.map(Reply::and_more);
+            if self.write(encoded(more).map_err(Arc::new)).await.is_err() {
+                return;
             }
             // What a follower sends is nothing we wait for; that it hangs up is.
             let mut chunk = [0; 64];
             let told = select! {
-                told = news.recv() => told,
+                told = news.recv() => told.map_err(|error| error.to_string()),
                 count = self.stream.read(&mut chunk) => match count {
-                    Ok(0) | Err(_) => return Ok(()),
-                    Ok(_) => {
-                        tracing::info!("client {:?} of user {} talks while it is told events", self.pid, self.uid);
-                        return Ok(());
-                    }
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => Err("it talks while it is told".to_owned()),
                 },
             };
-            match told {
-                Ok(event) => reply = history::one(&event).map(Reply::and_more),
-                Err(error) => {
+            match told.and_then(|first| gather(first, &mut news)) {
+                Ok(told) => reply = several(&told),
+                Err(reason) => {
                     tracing::info!(
-                        "client {:?} of user {} does not follow: {error}",
+                        "client {:?} of user {} does not follow: {reason}",
                         self.pid,
                         self.uid
                     );
-                    return Ok(());
+                    return;
                 }
             }
         }
@@ -295,6 +337,24 @@ impl Client {
             ),
         }
     }
+}
+
+/// Whether the method is answered again and again to those who want more.
+fn is_stream(method: &str) -> bool {
+    [interface::EVENTS, interface::PROBES].contains(&method)
+}
+
+/// What came first, and what else there is by now.
+fn gather<T: Clone>(first: T, news: &mut broadcast::Receiver<T>) -> Result<Vec<T>, String> {
+    let mut told = vec![first];
+    while told.len() < TOGETHER {
+        match news.try_recv() {
+            Ok(more) => told.push(more),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            Err(lagged @ TryRecvError::Lagged(_)) => return Err(lagged.to_string()),
+        }
+    }
+    Ok(told)
 }
 
 fn refused(refusal: Refusal) -> impl Serialize {

@@ -25,7 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::carrier::CarrierWatch;
-use crate::control::{self, History, Request, Shown};
+use crate::control::{self, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::Options;
 use crate::probes::Probes;
@@ -63,7 +63,8 @@ pub(crate) struct Driver {
     carriers: CarrierWatch,
     /// When everything is to be read again.
     scan_at: Time,
-    history: History,
+    /// What clients are told past this loop.
+    told: control::Told,
     alarm: AsyncFd<Alarm>,
     /// When a deadline of the engine was served last.
     ticked: Time,
@@ -111,7 +112,7 @@ impl Driver {
             announcer: Announcer::new(),
             carriers: CarrierWatch::start()?,
             scan_at: now + SCAN,
-            history: History::default(),
+            told: control::Told::default(),
             alarm: watched(Alarm::new()?)?,
             ticked: Time::ZERO,
             waiting: BTreeMap::new(),
@@ -138,7 +139,7 @@ impl Driver {
 
     /// Runs until a signal ends it.
     pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) {
-        let mut requests = control::serve(listener, self.history.clone());
+        let mut requests = control::serve(listener, self.told.clone());
         loop {
             self.set_alarm();
             select! {
@@ -259,6 +260,11 @@ impl Driver {
         for request in first.into_iter().chain(rest).take(REQUESTS) {
             match request {
                 Request::Snapshot(client) => onlookers.push(client),
+                Request::TellProbes(client) => {
+                    self.feed(Event::TellProbes(true));
+                    // One that has gone meanwhile is noticed with the first probe.
+                    let _ = client.send(());
+                }
                 Request::Execute(command, client) => {
                     let id = self.next_id;
                     self.next_id = self.next_id.wrapping_add(1);
@@ -316,8 +322,11 @@ impl Driver {
         match action {
             Action::Apply(plan) => self.apply(&plan, events),
             Action::Probe(probe) => self.probes.send(&probe),
-            // Whoever watches probes is to be told here.
-            Action::Probed(_) => {}
+            Action::Probed(probed) => {
+                if !self.told.watchers.tell(monotonic_now(), probed) {
+                    events.push_back(Event::TellProbes(false));
+                }
+            }
             Action::ReadNeighbours(links) => match neighbours(&links) {
                 Ok(found) => events.push_back(Event::Neighbours(found)),
                 Err(error) => tracing::debug!(target: TARGET, "cannot read neighbours: {error}"),
@@ -332,7 +341,7 @@ impl Driver {
                 }
             }
             Action::Log(message) => log::say(&message),
-            Action::Record(record) => drop(self.history.add(monotonic_now(), record)),
+            Action::Record(record) => drop(self.told.history.add(monotonic_now(), record)),
             Action::Save(saved) => {
                 self.unsaved = Some(saved);
                 self.retry_save();

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
-use ipmp_api::interface::Event;
+use ipmp_api::interface::{Event, FinishedProbe};
 use ipmp_core::{Answer, Command, Refusal, Snapshot, Time};
 use ipmp_linux::monotonic_now;
 
@@ -29,6 +29,12 @@ pub trait Daemon {
 
     /// The same, and from then on whatever changes, until `each` breaks.
     fn follow(&mut self, _each: Each<'_>) -> Result<(), Failure> {
+        Err(Failure::NotRunning)
+    }
+
+    /// What becomes of each probe from now on, until `each` breaks. Its first call is at once, without
+    /// any.
+    fn probes(&mut self, _each: EachProbes<'_>) -> Result<(), Failure> {
         Err(Failure::NotRunning)
     }
 
@@ -71,6 +77,9 @@ impl Clocks {
 
 /// What is done with events as they come.
 pub type Each<'a> = &'a mut dyn FnMut(Vec<Event>) -> ControlFlow<()>;
+
+/// What is done with probes as they are answered or lost.
+pub type EachProbes<'a> = &'a mut dyn FnMut(Vec<FinishedProbe>) -> ControlFlow<()>;
 
 /// Why the daemon did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -394,6 +394,9 @@ mod tests {
         for line in events.lines() {
             members(&serde_json::from_str(line).unwrap(), &mut found);
         }
+        for probe in sample::probes() {
+            members(&serde_json::to_value(probe).unwrap(), &mut found);
+        }
         let documented = include_str!("../../../docs/json.md");
         for name in found {
             assert!(documented.contains(&format!("`{name}`")), "{name}");

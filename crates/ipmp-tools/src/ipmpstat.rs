@@ -1,11 +1,12 @@
 //! `ipmpstat`: how groups, interfaces, addresses and probe targets are (manual `ipmpstat`).
 //!
-//! Everything shown comes out of one snapshot. Names for addresses are looked up in `/etc/hosts`
+//! Everything shown comes out of one snapshot, but for probes, which are told as they come. Names for addresses are looked up in `/etc/hosts`
 //! only.
 
 mod columns;
 mod modes;
 mod names;
+mod probes;
 
 use std::io;
 use std::time::Duration;
@@ -26,21 +27,25 @@ const WIDTH: usize = 80;
 
 const USAGE: &str = "\
 usage: ipmpstat [-n] [-o FIELD[,FIELD...] [-P] | --json] [--watch[=SECONDS]]
-                -a|-g|-i|-t
+                -a|-g|-i|-p|-t
   modes:
     -a    data addresses:   ADDRESS STATE GROUP INBOUND OUTBOUND
     -g    groups:           GROUP GROUPNAME STATE FDT INTERFACES
     -i    interfaces:       INTERFACE ACTIVE GROUP FLAGS LINK PROBE STATE
+    -p    probes, until interrupted (only root may watch them):
+          TIME INTERFACE PROBE NETRTT RTT RTTAVG TARGET RTTDEV
     -t    probe targets:    INTERFACE MODE TESTADDR TARGETS
   options:
     -n    addresses as numbers, not names
     -o    these fields in this order; all: every field
     -P    for programs: values joined by colons, no header
-    --json             one JSON document with all there is to tell
+    --json             one JSON document with all there is to tell; of probes
+                       one object a line (docs/json.md)
     --watch[=SECONDS]  again every second, or as often, until interrupted
 Examples:
   ipmpstat -g
   ipmpstat -P -o group,state -g
+  ipmpstat -pn
   ipmpstat --json -g | jq -r '.groups[] | select(.state != \"ok\") | .group'
 ";
 
@@ -128,7 +133,7 @@ impl Options {
                     'g' => modes.push(Mode::Groups),
                     'i' => modes.push(Mode::Interfaces),
                     't' => modes.push(Mode::Targets),
-                    'p' => return Err("-p: probes cannot be watched in this version".into()),
+                    'p' => modes.push(Mode::Probes),
                     'n' => numeric = true,
                     'P' => parseable = true,
                     // A snapshot is always as fresh as can be.
@@ -153,6 +158,9 @@ impl Options {
         };
         if json && (parseable || fields.is_some()) {
             return Err("--json has all fields: not with -o or -P".into());
+        }
+        if mode == Mode::Probes && watch.is_some() {
+            return Err("-p goes on by itself: not with --watch".into());
         }
         if parseable {
             match fields.as_deref() {
@@ -255,6 +263,9 @@ fn show(
         positions,
         names,
     };
+    if options.mode == Mode::Probes {
+        return probes::watch(&table, terminal, environment, console);
+    }
     let Some(every) = options.watch else {
         return Ok(match seen(environment, console) {
             Some(snapshot) => {
@@ -308,15 +319,18 @@ impl Table<'_> {
             let document = mode.document(snapshot);
             return Ok(vec![document.text(self.options.watch.is_some())?]);
         }
-        let rows = mode.rows(snapshot, &self.names).into_iter().map(|values| {
-            let chosen = self.positions.iter().filter_map(|&at| values.get(at));
-            let chosen: Vec<String> = chosen.cloned().collect();
-            match self.options.style {
-                Style::Colons => columns::parseable(&chosen),
-                _ => columns::human(&self.fields, &chosen),
-            }
-        });
-        Ok(rows.collect())
+        let rows = mode.rows(snapshot, &self.names);
+        Ok(rows.iter().map(|values| self.line(values)).collect())
+    }
+
+    /// One row, of the values of all fields of the mode.
+    fn line(&self, values: &[String]) -> String {
+        let chosen = self.positions.iter().filter_map(|&at| values.get(at));
+        let chosen: Vec<String> = chosen.cloned().collect();
+        match self.options.style {
+            Style::Colons => columns::parseable(&chosen),
+            _ => columns::human(&self.fields, &chosen),
+        }
     }
 
     /// On a terminal the header stands atop every screen of rows, elsewhere atop them all.
@@ -326,14 +340,18 @@ impl Table<'_> {
         size: Option<Size>,
         console: &mut Console<'_>,
     ) -> io::Result<()> {
-        let screen = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1).max(1));
         for (number, line) in lines.iter().enumerate() {
-            if self.options.style == Style::Columns && number % screen == 0 {
+            if self.is_topmost(number, size) {
                 console.say(columns::header(&self.fields))?;
             }
             console.say(line)?;
         }
         Ok(())
+    }
+
+    /// Whether the header stands above this row.
+    fn is_topmost(&self, number: usize, size: Option<Size>) -> bool {
+        self.options.style == Style::Columns && number.is_multiple_of(rows_below_header(size))
     }
 
     /// Shows it anew: on a terminal in the place of what was shown, as much as it has room for;
@@ -361,6 +379,11 @@ impl Table<'_> {
         }
         self.print(&lines, size, console)
     }
+}
+
+/// How many rows there are on a screen beside the header.
+fn rows_below_header(size: Option<Size>) -> usize {
+    size.map_or(usize::MAX, |size| size.rows.saturating_sub(1).max(1))
 }
 
 #[cfg(test)]

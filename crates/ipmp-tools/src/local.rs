@@ -14,7 +14,7 @@ use ipmp_linux::rtnl::Rtnl;
 use nix::unistd::geteuid;
 
 use crate::boot::Host;
-use crate::daemon::{Daemon, Each, Failure};
+use crate::daemon::{Daemon, Each, EachProbes, Failure};
 
 /// The protocol number of routes that an administrator configured (`RTPROT_STATIC`).
 const PROTOCOL_STATIC: u8 = 4;
@@ -137,6 +137,11 @@ impl Daemon for Local {
         // This one is used up by following.
         let client = Client::connect().map_err(failure)?;
         client.follow(None, each).map_err(failure)
+    }
+
+    fn probes(&mut self, each: EachProbes<'_>) -> Result<(), Failure> {
+        let client = Client::connect().map_err(failure)?;
+        client.probes(each).map_err(failure)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use ipmp_api::interface::Event;
+use ipmp_api::interface::{Event, FinishedProbe};
 use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot, Time};
 
-use crate::daemon::{Clocks, Daemon, Each, Environment, Failure};
+use crate::daemon::{Clocks, Daemon, Each, EachProbes, Environment, Failure};
 use crate::etc::Etc;
 use crate::terminal::{Size, Terminal, Waited};
 
@@ -22,6 +22,8 @@ pub(crate) struct Recorded {
     pub(crate) answers: VecDeque<Result<Answer, Failure>>,
     /// What changed.
     pub(crate) events: Vec<Event>,
+    /// What became of probes; `None` if whoever asks may not know.
+    pub(crate) probes: Option<Vec<FinishedProbe>>,
     /// Whether it does not run.
     pub(crate) is_down: bool,
     units: u32,
@@ -89,10 +91,28 @@ impl Daemon for Recorded {
                 return Ok(());
             }
         }
-        Err(Failure::Unreachable(
-            "in.mpathd closed the connection".into(),
-        ))
+        Err(closed())
     }
+
+    fn probes(&mut self, each: EachProbes<'_>) -> Result<(), Failure> {
+        if self.is_down {
+            return Err(Failure::NotRunning);
+        }
+        let probes = self.probes.take().ok_or(Failure::PermissionDenied)?;
+        let told = [Vec::new()]
+            .into_iter()
+            .chain(probes.chunks(2).map(<[_]>::to_vec));
+        for probes in told {
+            if each(probes).is_break() {
+                return Ok(());
+            }
+        }
+        Err(closed())
+    }
+}
+
+fn closed() -> Failure {
+    Failure::Unreachable("in.mpathd closed the connection".into())
 }
 
 /// What a tool printed and returned, as one text for golden tables.

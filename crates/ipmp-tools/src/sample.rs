@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ipmp_api::interface::Event;
+use ipmp_api::interface::{Event, FinishedProbe, ProbeKind};
 use ipmp_core::message::Severity;
 use ipmp_core::record::{Cause, Direction, Moved, Outage};
 use ipmp_core::snapshot::{
@@ -238,6 +238,46 @@ pub(crate) fn events() -> Vec<Event> {
             record,
         })
         .collect()
+}
+
+/// Probes of lab 1, the first one sent before anybody asked: answered, lost, and by whom there is no
+/// estimate yet.
+pub(crate) fn probes() -> Vec<FinishedProbe> {
+    let micros = |us: u64| (us > 0).then(|| Duration::from_micros(us));
+    let probe = |ms: u64, nic: &str, sequence, times: [u64; 4], target: &str| FinishedProbe {
+        time: format!(
+            "2026-11-24T00:32:{:02}.{:03}000Z",
+            ms / 1000 % 60,
+            ms % 1000
+        ),
+        started: Time::from_millis(86_490_000 - 410 + ms),
+        interface: nic.parse().unwrap(),
+        target: target.parse().unwrap(),
+        kind: if nic == "ge1" {
+            ProbeKind::Solicitation
+        } else {
+            ProbeKind::Echo
+        },
+        sequence,
+        answered: times[1] > 0,
+        network_rtt: micros(times[0]),
+        rtt: micros(times[1]),
+        rtt_average: micros(times[2]),
+        rtt_deviation: micros(times[3]),
+    };
+    vec![
+        probe(0, "ge0", 5087, [220, 350, 310, 40], "192.168.0.2"),
+        probe(470, "ge1", 9310, [180, 270, 290, 35], "192.168.0.2"),
+        probe(730, "ge0", 5088, [0, 0, 310, 40], "192.168.0.2"),
+        probe(1120, "ge1", 9311, [0, 0, 0, 0], "192.168.0.3"),
+        probe(
+            1990,
+            "ge0",
+            77,
+            [11_410, 11_550, 0, 0],
+            "fe80::a8:1ff:fe00:1",
+        ),
+    ]
 }
 
 /// What a failover from ge1 took.

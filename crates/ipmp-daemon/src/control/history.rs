@@ -96,10 +96,10 @@ impl Kept {
     }
 }
 
-/// A reply with one event.
-pub(super) fn one(event: &Event) -> Result<Reply, FrameError> {
+/// A reply with these.
+pub(super) fn several(events: &[Arc<Event>]) -> Result<Reply, FrameError> {
     Reply::result(&Events {
-        events: vec![event.clone()],
+        events: events.iter().map(|event| Event::clone(event)).collect(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream as Stream;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use ipmp_api::{CallError, Client};
+use ipmp_api::CallError;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
@@ -12,10 +12,10 @@ use super::*;
 
 /// A server whose loop says Done to everything, except `Online`, which it refuses.
 fn server() -> (tempfile::TempDir, PathBuf) {
-    server_with(History::default())
+    server_with(Told::default())
 }
 
-fn server_with(history: History) -> (tempfile::TempDir, PathBuf) {
+fn server_with(told: Told) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control");
     let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -26,7 +26,7 @@ fn server_with(history: History) -> (tempfile::TempDir, PathBuf) {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut requests = serve(UnixListener::from_std(listener).unwrap(), history);
+            let mut requests = serve(UnixListener::from_std(listener).unwrap(), told);
             while let Some(request) = requests.recv().await {
                 match request {
                     Request::Snapshot(client) => drop(client.send(Shown::of(Snapshot::default()))),
@@ -34,6 +34,9 @@ fn server_with(history: History) -> (tempfile::TempDir, PathBuf) {
                         drop(client.send(Err(Refusal::NotOffline)));
                     }
                     Request::Execute(_, client) => drop(client.send(Ok(Answer::Done))),
+                    Request::TellProbes(client) => {
+                        let _ = client.send(());
+                    }
                 }
             }
         });
@@ -57,7 +60,7 @@ fn raw(path: &Path, bytes: &[u8]) -> String {
 #[test]
 fn clients_are_answered() {
     let (_directory, path) = server();
-    let mut client = Client::connect_to(&path).unwrap();
+    let mut client = ipmp_api::Client::connect_to(&path).unwrap();
     assert_eq!(client.ping().unwrap().pid, std::process::id());
     assert_eq!(client.snapshot().unwrap(), Snapshot::default());
     let offline = Command::Offline {
@@ -140,14 +143,14 @@ fn hostile_clients_are_dropped_and_others_served() {
     assert_eq!(raw(&path, &vec![b' '; MAX_REQUEST + 10]), "");
     assert_eq!(raw(&path, b"\0"), "");
     assert_eq!(raw(&path, b"{\"method\":"), "");
-    Client::connect_to(&path).unwrap().ping().unwrap();
+    ipmp_api::Client::connect_to(&path).unwrap().ping().unwrap();
 }
 
 #[test]
 fn a_crowd_is_turned_away_but_not_root() {
     let (_directory, path) = server();
     let connect = || {
-        let mut client = Client::connect_to(&path).unwrap();
+        let mut client = ipmp_api::Client::connect_to(&path).unwrap();
         client.ping().map(|_| client)
     };
     let all = if geteuid().is_root() {
@@ -155,7 +158,7 @@ fn a_crowd_is_turned_away_but_not_root() {
     } else {
         ANYBODY
     };
-    let mut crowd: Vec<Client> = (0..all).map(|_| connect().unwrap()).collect();
+    let mut crowd: Vec<ipmp_api::Client> = (0..all).map(|_| connect().unwrap()).collect();
     let busy = connect();
     assert!(matches!(&busy, Err(CallError::Busy)), "{busy:?}");
     for client in &mut crowd {
@@ -170,7 +173,7 @@ fn a_silent_crowd_locks_nobody_out() {
         .map(|_| Stream::connect(&path).unwrap())
         .collect();
     for _ in 0..3 {
-        let mut client = Client::connect_to(&path).unwrap();
+        let mut client = ipmp_api::Client::connect_to(&path).unwrap();
         client.ping().unwrap();
         client.snapshot().unwrap();
     }
@@ -198,7 +201,7 @@ fn a_client_that_never_reads_is_dropped() {
         ),
         "{broken}"
     );
-    Client::connect_to(&path).unwrap().ping().unwrap();
+    ipmp_api::Client::connect_to(&path).unwrap().ping().unwrap();
 }
 
 fn message(text: &str) -> ipmp_core::Record {
@@ -210,12 +213,13 @@ fn message(text: &str) -> ipmp_core::Record {
 
 #[test]
 fn events_are_told_once_or_as_they_come() {
-    let history = History::default();
-    let (_directory, path) = server_with(history.clone());
+    let told = Told::default();
+    let (_directory, path) = server_with(told.clone());
+    let history = told.history;
     let now = ipmp_core::Time::from_millis(1500);
     history.add(now, message("one"));
     history.add(now, message("two"));
-    let mut client = Client::connect_to(&path).unwrap();
+    let mut client = ipmp_api::Client::connect_to(&path).unwrap();
     let texts = |events: &[interface::Event]| {
         let texts = events.iter().map(|event| event.text.clone());
         texts.collect::<Vec<_>>()
@@ -225,27 +229,28 @@ fn events_are_told_once_or_as_they_come() {
     assert_eq!(texts(&later), ["two"]);
     assert_eq!((later[0].sequence, later[0].monotonic_ms), (2, 1500.0));
 
-    let mut told = Vec::new();
+    let mut heard = Vec::new();
     client
         .follow(Some(1), |events| {
-            told.extend(texts(&events));
-            if told.len() == 1 {
+            heard.extend(texts(&events));
+            if heard.len() == 1 {
                 history.add(now, message("three"));
             }
-            if told.len() == 2 {
+            if heard.len() == 2 {
                 std::ops::ControlFlow::Break(())
             } else {
                 std::ops::ControlFlow::Continue(())
             }
         })
         .unwrap();
-    assert_eq!(told, ["two", "three"]);
+    assert_eq!(heard, ["two", "three"]);
 }
 
 #[test]
 fn a_follower_that_does_not_read_is_hung_up_on_and_holds_up_nobody() {
-    let history = History::default();
-    let (_directory, path) = server_with(history.clone());
+    let told = Told::default();
+    let (_directory, path) = server_with(told.clone());
+    let history = told.history;
     let mut stalled = Stream::connect(&path).unwrap();
     stalled
         .write_all(b"{\"method\":\"org.ipmp.Events\",\"more\":true}\0")
@@ -257,11 +262,119 @@ fn a_follower_that_does_not_read_is_hung_up_on_and_holds_up_nobody() {
     for _ in 0..20_000 {
         history.add(ipmp_core::Time::ZERO, message(&text));
     }
-    Client::connect_to(&path).unwrap().ping().unwrap();
+    ipmp_api::Client::connect_to(&path).unwrap().ping().unwrap();
     // It is hung up on without having read anything, and what was on its way by then is not all.
     let mut waited = [PollFd::new(stalled.as_fd(), PollFlags::empty())];
     assert_eq!(poll(&mut waited, PollTimeout::from(60_000_u16)).unwrap(), 1);
     let mut rest = Vec::new();
     let _ = stalled.read_to_end(&mut rest);
     assert!(rest.len() < 20_000 * text.len());
+}
+
+/// A probe that was lost.
+fn lost(sequence: u16) -> ipmp_core::detect::Probed {
+    ipmp_core::detect::Probed {
+        interface: "ge0".parse().unwrap(),
+        sequence,
+        target: "192.168.0.2".parse().unwrap(),
+        solicitation: true,
+        sent: ipmp_core::Time::ZERO,
+        received: None,
+        rtt_average: None,
+        rtt_deviation: None,
+    }
+}
+
+#[test]
+fn probes_are_told_to_root_as_they_come() {
+    let told = Told::default();
+    let (_directory, path) = server_with(told.clone());
+    let mut sequences = Vec::new();
+    let watched = ipmp_api::Client::connect_to(&path)
+        .unwrap()
+        .probes(|probes| {
+            sequences.extend(probes.iter().map(|probe| probe.sequence));
+            if sequences.is_empty() {
+                for sequence in 0..1000 {
+                    assert!(told.watchers.tell(ipmp_core::Time::ZERO, lost(sequence)));
+                }
+            }
+            if sequences.len() == 1000 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
+        });
+    if geteuid().is_root() {
+        watched.unwrap();
+        assert!(sequences.into_iter().eq(0..1000));
+    } else {
+        assert!(
+            matches!(watched, Err(CallError::PermissionDenied)),
+            "{watched:?}"
+        );
+    }
+}
+
+#[test]
+fn probes_are_told_again_and_again_or_not_at_all() {
+    let (_directory, path) = server();
+    let reply = raw(&path, b"{\"method\":\"org.ipmp.Probes\"}\0");
+    let expected = if geteuid().is_root() {
+        "org.varlink.service.ExpectedMore"
+    } else {
+        "org.varlink.service.PermissionDenied"
+    };
+    assert!(reply.contains(expected), "{reply}");
+}
+
+/// A client that is served as if it were root's, whoever runs the test.
+fn roots_client(told: Told) -> Stream {
+    let (ours, theirs) = Stream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (requests, mut receiver) = mpsc::channel(QUEUE);
+            let client = Client {
+                stream: UnixStream::from_std(theirs).unwrap(),
+                decoder: Decoder::new(MAX_REQUEST),
+                uid: 0,
+                pid: None,
+                requests,
+                place: Places::default().take(true, Instant::now()).unwrap(),
+                denied: Denied::default(),
+                told,
+            };
+            tokio::spawn(client.serve());
+            while let Some(request) = receiver.recv().await {
+                if let Request::TellProbes(client) = request {
+                    let _ = client.send(());
+                }
+            }
+        });
+    });
+    ours
+}
+
+#[test]
+fn a_watcher_that_does_not_read_is_hung_up_on() {
+    let told = Told::default();
+    let mut stalled = roots_client(told.clone());
+    stalled
+        .write_all(b"{\"method\":\"org.ipmp.Probes\",\"more\":true}\0")
+        .unwrap();
+    let mut first = [0; 1];
+    stalled.read_exact(&mut first).unwrap();
+    // Told for as long as it is there; it goes without having read anything.
+    let mut number = 0_u16;
+    while told.watchers.tell(ipmp_core::Time::ZERO, lost(number)) {
+        number = number.wrapping_add(1);
+    }
+    let mut rest = Vec::new();
+    let _ = stalled.read_to_end(&mut rest);
+    assert!(rest.len() < usize::from(number) * 100);
 }

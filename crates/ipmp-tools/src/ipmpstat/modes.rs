@@ -27,6 +27,7 @@ pub(super) enum Mode {
     Addresses,
     Groups,
     Interfaces,
+    Probes,
     Targets,
 }
 
@@ -53,6 +54,16 @@ const INTERFACES: &[Field] = &[
     field("PROBE", 10),
     field("STATE", 10),
 ];
+const PROBES: &[Field] = &[
+    field("TIME", 10),
+    field("INTERFACE", 12),
+    field("PROBE", 7),
+    field("NETRTT", 10),
+    field("RTT", 10),
+    field("RTTAVG", 10),
+    field("TARGET", 20),
+    field("RTTDEV", 10),
+];
 const TARGETS: &[Field] = &[
     field("INTERFACE", 12),
     field("MODE", 10),
@@ -67,11 +78,12 @@ impl Mode {
             Self::Addresses => ADDRESSES,
             Self::Groups => GROUPS,
             Self::Interfaces => INTERFACES,
+            Self::Probes => PROBES,
             Self::Targets => TARGETS,
         }
     }
 
-    /// Its rows: one value for each of [`Mode::fields`].
+    /// Its rows: one value for each of [`Mode::fields`]. Of probes there is nothing in a snapshot.
     pub(super) fn rows(self, snapshot: &Snapshot, names: &Names) -> Vec<Vec<String>> {
         match self {
             Self::Addresses => document::addresses(snapshot)
@@ -83,6 +95,7 @@ impl Mode {
                 .into_iter()
                 .map(interface)
                 .collect(),
+            Self::Probes => Vec::new(),
             Self::Targets => document::targets(snapshot)
                 .iter()
                 .map(|row| target(row, names))
@@ -97,6 +110,7 @@ impl Mode {
             Self::Addresses => document.addresses = Some(document::addresses(snapshot)),
             Self::Groups => document.groups = Some(document::groups(snapshot)),
             Self::Interfaces => document.interfaces = Some(document::interfaces(snapshot)),
+            Self::Probes => {}
             Self::Targets => document.targets = Some(document::targets(snapshot)),
         }
         document
