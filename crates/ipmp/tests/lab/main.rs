@@ -35,6 +35,7 @@ mod tap;
 mod three;
 mod tools;
 mod trace;
+mod watched_probes;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ fn tests() -> Vec<Test> {
         three::TESTS,
         tools::TESTS,
         trace::TESTS,
+        watched_probes::TESTS,
     ]
     .concat()
 }

@@ -18,6 +18,7 @@ tests![
     user_sees_but_no_ether,
     user_may_not_change_anything,
     user_does_not_start_the_daemon,
+    user_may_not_watch_probes,
 ];
 
 fn user_sees_but_no_ether() -> Result<(), Failed> {
@@ -72,6 +73,16 @@ fn user_does_not_start_the_daemon() -> Result<(), Failed> {
     let output = as_user(&bed, "in.mpathd")?;
     one_line(&output, "in.mpathd: ", "")?;
     same("daemons", &bed.host1.pids_of("in.mpathd")?.len(), &0)
+}
+
+fn user_may_not_watch_probes() -> Result<(), Failed> {
+    let bed = Bed::lab1(SLOW)?;
+    for line in ["ipmpstat -p", "ipmpstat -p --json"] {
+        let output = as_user(&bed, line)?;
+        one_line(&output, "ipmpstat: -p: ", "permission denied")?;
+        same("standard output", output.stdout.as_str(), "")?;
+    }
+    Ok(())
 }
 
 /// Whether a lab has other users than root. One that an ordinary user made, in a user namespace of
