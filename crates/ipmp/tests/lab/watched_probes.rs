@@ -8,13 +8,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
+use ipmp_api::interface::{FinishedProbe, ProbeKind};
 use ipmp_lab::{Host, Process, wait_until};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::bed::{Bed, PATIENCE, reaches, same};
-use crate::scene::{DATA0, Fault, QUICK};
+use crate::scene::{DATA0, Fault, PEER, QUICK};
 
 tests![
     probes_are_shown_answered_then_lost,
@@ -156,20 +157,19 @@ fn probes_are_told_only_while_somebody_watches() -> Result<(), Failed> {
         let line = watch.awaits("an answered probe", |line| {
             line.contains("\"answered\":true")
         })?;
-        let probe: Value = serde_json::from_str(&line)?;
-        same("kind", &probe["kind"], "echo")?;
-        same("target", &probe["target"], "192.168.0.2")?;
+        let probe: FinishedProbe = serde_json::from_str(&line)?;
+        same("kind", &probe.kind, &ProbeKind::Echo)?;
+        same("target", &probe.target, &IpAddr::from(PEER))?;
     }
     drop(watches);
     // Probes go on, and the next one tells that nobody is there.
     let told = || {
         let recorded = bed.host1.read_file(FILE).unwrap_or_default();
-        let told: Vec<bool> = recorded
+        let steps = recorded
             .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter_map(|step| step["event"]["tell-probes"].as_bool())
-            .collect();
-        told
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told = steps.filter_map(|step| step.pointer("/event/tell-probes")?.as_bool());
+        told.collect::<Vec<_>>()
     };
     wait_until("nothing is told any more", PATIENCE, || {
         told().last() == Some(&false)
@@ -194,10 +194,9 @@ fn probes_by_arp_are_shown_too() -> Result<(), Failed> {
         let line = watch.awaits(&format!("an answered probe of {nic}"), |line| {
             line.contains(nic) && line.contains("\"answered\":true")
         })?;
-        let probe: Value = serde_json::from_str(&line)?;
-        same("kind", &probe["kind"], "solicitation")?;
-        let target: IpAddr = probe["target"].as_str().unwrap_or_default().parse()?;
-        same("target", &target, &"192.168.0.2".parse::<IpAddr>()?)?;
+        let probe: FinishedProbe = serde_json::from_str(&line)?;
+        same("kind", &probe.kind, &ProbeKind::Solicitation)?;
+        same("target", &probe.target, &IpAddr::from(PEER))?;
     }
     bed.fails(Fault::Silence, &bed.ge0)?;
     watch.awaits("a lost probe of ge0", |line| {
