@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn round_trips_are_told_by_the_wire_and_by_the_daemon() {
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_millis(5000);
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         let answered = finished(Time::from_millis(1003), wall, probed(Some(1002)));
         let json = serde_json::to_value(&answered).unwrap();
         assert_eq!(
