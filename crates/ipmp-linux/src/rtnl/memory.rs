@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipmp_core::InterfaceName;
-use ipmp_core::kernel::{Change, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via};
+use ipmp_core::kernel::{AddressKey, Change, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via};
+use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 
 use super::decode::Told;
 
@@ -20,6 +20,8 @@ pub(super) struct Gap(pub(super) &'static str);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     links: BTreeMap<u32, LinkMemory>,
+    /// IPv4 addresses, with the link each is on.
+    addresses: BTreeSet<AddressKey>,
     routes: BTreeSet<Route>,
     /// How many IPv4 routes prefer each source, of those of which the kernel may not tell.
     sources: BTreeMap<IpAddr, usize>,
@@ -72,6 +74,7 @@ impl Memory {
         });
         let mut memory = Self {
             links: links.collect(),
+            addresses: kernel.addresses.keys().copied().filter(is_inet).collect(),
             routes: BTreeSet::new(),
             sources: BTreeMap::new(),
             nexthops: kernel.nexthops.clone(),
@@ -117,7 +120,7 @@ impl Memory {
                     None => then.new_link = Some((index, link.name)),
                     Some(before) => {
                         if before.up && !now.up {
-                            self.set_down(index, &mut then);
+                            self.stop(index, &mut then);
                         }
                         // Gone and back before the kernel got round to telling: its nexthops went.
                         if before.running && now.running && before.losses != now.losses {
@@ -128,16 +131,24 @@ impl Memory {
             }
             Told::LinkGone(index) => {
                 self.links.remove(&index);
-                self.set_down(index, &mut then);
+                self.addresses.retain(|&(on, _)| on != index);
+                self.stop(index, &mut then);
                 then.changes.push(Change::LinkGone(index));
             }
-            Told::Address(address) => then.changes.push(Change::Address(address)),
+            Told::Address(address) => {
+                let key = (address.index, address.address);
+                self.addresses.extend(Some(key).filter(is_inet));
+                then.changes.push(Change::Address(address));
+            }
             Told::AddressGone(index, address) => {
                 // IPv4 routes that prefer a source vanish with it without a word (`fib_sync_down_addr`).
                 if self.sources.contains_key(&address.ip) {
                     then.gap = Some(Gap("an address went that routes prefer as source"));
                 }
                 then.changes.push(Change::AddressGone(index, address));
+                if self.addresses.remove(&(index, address)) && !self.has_address(index) {
+                    self.stop(index, &mut then);
+                }
             }
             Told::Route(route, replaces) => {
                 let displaces = replaces || self.joins_others(&route);
@@ -197,12 +208,19 @@ impl Memory {
             })
     }
 
-    /// IPv4 routes on a link that is set down vanish without a word (`fib_sync_down_dev`).
-    fn set_down(&mut self, index: u32, then: &mut Consequences) {
+    fn has_address(&self, index: u32) -> bool {
+        let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
+        let mut from = self.addresses.range((index, lowest)..);
+        from.next().is_some_and(|&(on, _)| on == index)
+    }
+
+    /// IPv4 routes on a link that is set down, or that has lost its last IPv4 address, vanish without a
+    /// word (`fib_disable_ip`).
+    fn stop(&mut self, index: u32, then: &mut Consequences) {
         let gone = |route: &Route| matches!(route.via, Via::Link { index: i, .. } if i == index);
         let inet = self.routes.iter().filter(|r| r.destination.ip.is_ipv4());
         if inet.clone().any(|route| route.via == Via::Other) {
-            then.gap = Some(Gap("a link of a multipath route may have been set down"));
+            then.gap = Some(Gap("a link of a multipath route may have stopped"));
         }
         let gone: Vec<Route> = inet.filter(|route| gone(route)).cloned().collect();
         for route in gone {
@@ -242,6 +260,10 @@ fn preferred(route: &Route) -> Option<IpAddr> {
     route
         .source
         .filter(|source| source.is_ipv4() && route.protocol != PROTOCOL_KERNEL)
+}
+
+fn is_inet((_, address): &AddressKey) -> bool {
+    address.ip.is_ipv4()
 }
 
 #[cfg(test)]

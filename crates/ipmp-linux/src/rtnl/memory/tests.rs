@@ -1,5 +1,5 @@
 use ipmp_core::InterfaceAddress;
-use ipmp_core::kernel::LinkKind;
+use ipmp_core::kernel::{Address, LinkKind};
 
 use super::*;
 
@@ -82,6 +82,34 @@ fn a_link_set_down_takes_its_ipv4_routes() {
     memory.notice(Told::Route(gone.clone(), false));
     let then = memory.notice(Told::LinkGone(3));
     assert_eq!(then.changes, [Change::RouteGone(gone), Change::LinkGone(3)]);
+}
+
+#[test]
+fn a_link_without_addresses_has_no_ipv4_routes() {
+    let address = |ip: &str| Address {
+        index: 3,
+        address: InterfaceAddress::new(ip.parse().unwrap(), 24),
+        broadcast: None,
+        label: None,
+        protocol: 0,
+        deprecated: false,
+        secondary: false,
+        no_prefix_route: false,
+        duplicate: false,
+        dynamic: false,
+    };
+    let gone = |ip| Told::AddressGone(3, address(ip).address);
+    let default = route("0.0.0.0/0", 3, on_link());
+    let mut memory = knowing([
+        link(true, true, 0),
+        Told::Address(address("192.0.2.1")),
+        Told::Address(address("192.0.2.2")),
+        Told::Address(address("2001:db8::1")),
+        Told::Route(default.clone(), false),
+    ]);
+    assert_eq!(memory.notice(gone("192.0.2.2")).changes.len(), 1);
+    let then = memory.notice(gone("192.0.2.1"));
+    assert_eq!(then.changes[1..], [Change::RouteGone(default)]);
 }
 
 #[test]
