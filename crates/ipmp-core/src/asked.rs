@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Hop, Route, Sysctl};
+use crate::kernel::{AddressKey, Hop, Route, Sysctl};
+use crate::plan::Operation;
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName};
 
 /// What the administrator asked for.
@@ -88,6 +89,12 @@ pub struct Saved {
     pub nexthops: Vec<(NexthopKey, u32)>,
     /// Routes of others that ours stand in front of, with the interface they go through.
     pub shadowed: Vec<(InterfaceName, Route)>,
+    /// Addresses that were ours and are to go, while the kernel still holds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<AddressKey>,
+    /// Operations that a command asked for, while they are under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<Operation>,
 }
 
 impl Saved {

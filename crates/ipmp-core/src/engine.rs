@@ -75,6 +75,8 @@ pub struct Engine {
     retired: BTreeSet<AddressKey>,
     /// Operations that a command asked for and that are done once: link up, hardware address, MTU.
     once: Vec<Operation>,
+    /// Those of them that are under way. A daemon that was killed amid them leaves them to the next.
+    unfinished: Vec<Operation>,
     /// Interfaces whose device came back and has to be set up again.
     raising: BTreeSet<InterfaceName>,
     /// The plan under way.
@@ -143,8 +145,9 @@ impl Engine {
             shadows: shadow::Shadows::new(saved.shadowed.clone()),
             watch: watch::Watch::default(),
             announcements: announce::Announcements::default(),
-            retired: BTreeSet::new(),
-            once: Vec::new(),
+            retired: saved.retired.iter().copied().collect(),
+            once: saved.unfinished.clone(),
+            unfinished: Vec::new(),
             raising: BTreeSet::new(),
             applying: None,
             pending: None,
@@ -354,6 +357,7 @@ impl Engine {
                 actions.push(Action::Apply(plan));
                 break;
             }
+            self.unfinished.clear();
             self.report_moves(actions);
             self.save(actions);
             if let Some(pending) = self.pending.take() {
@@ -430,8 +434,11 @@ impl Engine {
             .retain(|key| self.kernel.addresses.contains_key(key));
 
         // A link is set up before anything is put on it, and down after everything was told to leave.
-        let (downs, once): (Vec<Operation>, Vec<Operation>) = std::mem::take(&mut self.once)
-            .into_iter()
+        self.unfinished.append(&mut self.once);
+        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
+            .unfinished
+            .iter()
+            .cloned()
             .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
         ups.extend(once);
         plan.operations.splice(0..0, ups);
@@ -457,6 +464,7 @@ impl Engine {
         let Some(plan) = self.applying.take() else {
             return;
         };
+        self.unfinished.clear();
         let mut refused = None;
         let mut failed = false;
         for (operation, result) in plan.operations.into_iter().zip(results) {
@@ -579,6 +587,8 @@ impl Engine {
                 .map(|(key, id)| (key.clone(), *id))
                 .collect(),
             shadowed: self.shadows.saved(),
+            retired: self.retired.iter().copied().collect(),
+            unfinished: self.unfinished.clone(),
         };
         if saved != self.last_saved {
             self.last_saved = saved.clone();

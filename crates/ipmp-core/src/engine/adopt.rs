@@ -79,6 +79,8 @@ impl Engine {
             .values()
             .filter(|address| address.protocol == PROTOCOL)
             .filter(|address| !asked.contains(&address.address.ip))
+            // An earlier daemon was told to remove it.
+            .filter(|address| !self.retired.contains(&(address.index, address.address)))
             .cloned()
             .collect();
         for orphan in orphans {

@@ -2,6 +2,7 @@
 
 mod failures;
 mod host;
+mod killed;
 mod labs;
 mod model;
 mod moves;

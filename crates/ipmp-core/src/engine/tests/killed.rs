@@ -1,0 +1,51 @@
+//! What a command asked for that the daemon was killed amid is finished by the next one.
+
+use super::host::Host;
+use crate::kernel::{Address, Change};
+
+/// ge0 with two addresses, and one that somebody else put there.
+fn host() -> Host {
+    let mut host = Host::new(&["ge0"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 up");
+    host.ifconfig("ge0 addif 192.168.0.11 up");
+    let mut foreign = host.kernel.addresses.values().last().unwrap().clone();
+    foreign = Address {
+        address: crate::InterfaceAddress::new("192.168.0.12".parse().unwrap(), 24),
+        protocol: 0,
+        label: None,
+        ..foreign
+    };
+    host.change(Change::Address(foreign));
+    host
+}
+
+/// What is left when the daemon is killed after so many operations of this, and the next one comes.
+fn after(line: &str, killed_after: usize) -> Host {
+    let mut host = host();
+    host.killed_after = Some(killed_after);
+    host.ifconfig(line);
+    host.restart();
+    host
+}
+
+#[test]
+fn unplumb_killed_amid_it_is_finished() {
+    for killed_after in 0..6 {
+        let host = after("ge0 unplumb", killed_after);
+        for ip in ["192.168.0.10", "192.168.0.11", "192.168.0.12"] {
+            assert_eq!(host.holders(ip), [""; 0], "{ip} after {killed_after}");
+        }
+        let link = &host.kernel.links[&host.index("ge0")];
+        assert!(!link.up, "after {killed_after}");
+        assert_eq!(host.list(), "", "after {killed_after}");
+    }
+}
+
+#[test]
+fn removeif_killed_amid_it_is_finished() {
+    for killed_after in 0..3 {
+        let host = after("ge0 removeif 192.168.0.11", killed_after);
+        assert_eq!(host.holders("192.168.0.11"), [""; 0]);
+        assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+    }
+}
