@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ipmp_core::asked::Saved;
+use ipmp_fault::Point;
 use nix::libc::O_NOFOLLOW;
 use serde::Deserialize;
 use thiserror::Error;
@@ -89,14 +90,18 @@ pub fn write(path: &Path, saved: &Saved) -> Result<(), WriteError> {
         _ => {}
     }
     let write = || {
+        ipmp_fault::pass(Point::BeforeWrite);
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o644)
             .open(&new)?;
+        ipmp_fault::pass(Point::InWrite);
         file.write_all(&bytes)?;
         file.sync_all()?;
+        ipmp_fault::pass(Point::BeforeRename);
         fs::rename(&new, path)?;
+        ipmp_fault::pass(Point::AfterRename);
         path.parent()
             .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     };

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipmp_core::kernel::{Change, Hop, Nexthop, Route, Via};
 use ipmp_core::plan::{Operation, OperationError, Plan};
+use ipmp_fault::Point;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NLMSG_ERROR};
 use nix::libc;
 
@@ -102,8 +103,10 @@ impl Rtnl {
                 sysctl,
                 value,
             } => {
-                sysctl::write(interface, *sysctl, *value)
-                    .map_err(|error| wire::operation_error(&error))?;
+                ipmp_fault::pass(Point::BeforeOperation);
+                let written = sysctl::write(interface, *sysctl, *value);
+                ipmp_fault::pass(Point::AfterOperation);
+                written.map_err(|error| wire::operation_error(&error))?;
                 self.digest();
                 self.queue.push(Change::Sysctl(*index, *sysctl, *value));
                 Ok(())
@@ -205,6 +208,11 @@ impl Rtnl {
         if requests.is_empty() {
             return Vec::new();
         }
+        if ipmp_fault::is_armed() && requests.len() > 1 {
+            let one_by_one = requests.chunks(1);
+            return one_by_one.flat_map(|one| self.send_batch(one)).collect();
+        }
+        ipmp_fault::pass(Point::BeforeOperation);
         let mut datagram = Vec::new();
         let mut sequences = Vec::with_capacity(requests.len());
         for request in requests {
@@ -238,6 +246,7 @@ impl Rtnl {
                 }
             })
         });
+        ipmp_fault::pass(Point::AfterOperation);
         if let Err(error) = done {
             outcomes.fill(Err(wire::operation_error(&error)));
         }

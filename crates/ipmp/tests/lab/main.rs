@@ -22,6 +22,7 @@ mod faults;
 mod files;
 mod flags;
 mod inet6;
+mod killed;
 mod labs;
 mod ordinary_user;
 mod recording;
@@ -58,6 +59,7 @@ fn tests() -> Vec<Test> {
         files::TESTS,
         flags::TESTS,
         inet6::TESTS,
+        killed::TESTS,
         labs::TESTS,
         ordinary_user::TESTS,
         recording::TESTS,
