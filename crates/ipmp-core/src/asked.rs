@@ -50,6 +50,10 @@ pub struct Logical {
     pub flags: Flags,
     /// Metric.
     pub metric: u32,
+    /// Where the administrator moved it (`ipmp move`): it is there whenever that interface works, and
+    /// at home at other times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<InterfaceName>,
 }
 
 impl Logical {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::InterfaceState;
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
 
 /// One change the administrator asks for. Commands of one client are carried out in order, each
@@ -138,6 +139,15 @@ pub enum Command {
         /// Which interface.
         interface: InterfaceName,
     },
+    /// Move a data address to another member of its group (`ipmp move`), where it stays as long as
+    /// that one works; to the interface it belongs to, to end that. Answers
+    /// [`Answer::AlreadyExists`] where it was so.
+    Move {
+        /// Which address.
+        address: IpAddr,
+        /// To which interface.
+        interface: InterfaceName,
+    },
     /// How interfaces get their hardware address at the next plumb
     /// (`eeprom local-mac-address?=…`); `None` leaves hardware addresses alone.
     SetLocalMac {
@@ -189,6 +199,16 @@ pub enum Refusal {
     NotOffline,
     /// `if_mpadm` on an interface in no group.
     NotInGroup,
+    /// `ipmp move` of an address that never moves: a test address, or one of an interface in no group.
+    NotMovable,
+    /// `ipmp move` to an interface that is not in the group of the address.
+    NotInItsGroup,
+    /// `ipmp move` to an interface that takes no addresses at present: how it is.
+    NotUsable(InterfaceState),
+    /// `ipmp move` to an interface that is not there.
+    Absent,
+    /// `ipmp move` home to a standby, which gives its own addresses to other members.
+    HomeIsStandby,
     /// `if_mpadm -d` would leave no functioning interface in the group.
     MinimumRedundancy,
     /// The value cannot be; why not.
@@ -224,6 +244,13 @@ impl fmt::Display for Refusal {
             Self::AlreadyOffline => f.write_str("is already offline"),
             Self::NotOffline => f.write_str("is not offline"),
             Self::NotInGroup => f.write_str("not in an IPMP group"),
+            Self::NotMovable => f.write_str("never moves: it is no data address of a group"),
+            Self::NotInItsGroup => f.write_str("is not in the group of the address"),
+            Self::NotUsable(state) => write!(f, "is {state}"),
+            Self::Absent => f.write_str("is absent"),
+            Self::HomeIsStandby => {
+                f.write_str("is a standby, which gives its own addresses to others")
+            }
             Self::MinimumRedundancy => {
                 f.write_str("no other functioning interface is in its group")
             }

@@ -8,7 +8,7 @@
 //!
 //! | there is | owned by | what it is |
 //! |---|---|---|
-//! | one [`Asked`] | the engine | what the administrator typed; changed only by commands |
+//! | one [`Asked`] | the engine | what the administrator typed; changed by commands, and where a move ended (`moving`) |
 //! | one `places` | the engine | where each address that is not at home is |
 //! | one [`Kernel`] | the engine | what netlink told last |
 //! | one [`Detection`] | the engine | which interfaces work |
@@ -24,6 +24,7 @@ mod index;
 mod layout;
 mod linger;
 mod lookup;
+mod moving;
 mod outages;
 mod picture;
 mod refusals;
@@ -402,7 +403,8 @@ impl Engine {
     fn restore(&mut self, before: Before) {
         self.asked = before.asked;
         self.index.renew_asked(&self.asked);
-        self.places = before.places;
+        let places = std::mem::replace(&mut self.places, before.places);
+        self.disown_moves(&places);
         self.returning = before.returning;
         self.retired = before.retired;
         self.once.clear();

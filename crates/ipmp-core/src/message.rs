@@ -59,6 +59,15 @@ interface_messages! {
         /// Whose addresses.
         to: InterfaceName,
     }
+    /// An address is where the administrator moved it.
+    Moved {
+        /// Which.
+        address: IpAddr,
+        /// From where.
+        from: InterfaceName,
+        /// To where.
+        to: InterfaceName,
+    }
     /// No interface of a group works.
     GroupFailed {
         /// Which group.
@@ -214,6 +223,7 @@ impl Message {
             | Self::FamilyConsistent { .. }
             | Self::InterfaceRemoved { .. }
             | Self::UniqueMac { .. }
+            | Self::Moved { .. }
             | Self::DetectionTimeImproved { .. } => Severity::Info,
             Self::SubnetAcrossGroups { .. }
             | Self::OnlyStandbys { .. }
@@ -252,6 +262,9 @@ impl fmt::Display for Message {
                 write!(f, "Successfully failed over from NIC {from} to NIC {to}")
             }
             Self::FailedBack { to } => write!(f, "Successfully failed back to NIC {to}"),
+            Self::Moved { address, from, to } => {
+                write!(f, "Moved {address} from NIC {from} to NIC {to} as asked")
+            }
             Self::GroupFailed { group } => {
                 write!(f, "All Interfaces in group {group} have failed")
             }

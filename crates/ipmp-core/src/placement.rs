@@ -53,6 +53,9 @@ pub struct Movable<Key> {
     pub home: InterfaceName,
     /// The interface it is on.
     pub at: InterfaceName,
+    /// The interface the administrator moved it to: before home, and whether or not addresses come
+    /// home by themselves.
+    pub moved_to: Option<InterfaceName>,
     /// Whether it is configured for use.
     pub up: bool,
     /// Interfaces that cannot take it.
@@ -78,6 +81,16 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
 
     // Home first, so that homes that work again are not counted as refuges of their own addresses.
     for (address, at) in addresses.iter().zip(&mut at) {
+        let chosen = address.moved_to.as_ref().and_then(&member);
+        if let Some(chosen) = chosen
+            && can_take(chosen, address)
+        {
+            let may_recover = chosen.fitness == Fitness::Waiting && *at == chosen.name;
+            if chosen.fitness <= Fitness::LastResort || may_recover {
+                *at = chosen.name.clone();
+                continue;
+            }
+        }
         if *at == address.home {
             continue;
         }
@@ -249,7 +262,8 @@ fn is_parked<Key>(member: &Member, addresses: &[Movable<Key>], at: &[InterfaceNa
         if *at == member.name && address.up {
             return false;
         }
-        away |= address.home == member.name && *at != member.name;
+        let is_away = address.home == member.name && *at != member.name;
+        away |= is_away && address.moved_to.as_ref() != Some(at);
     }
     away && !member.failback
 }

@@ -69,7 +69,7 @@ pub enum Record {
         /// Why.
         cause: Cause,
     },
-    /// A failover or failback is complete.
+    /// A failover, failback or move is complete.
     Outage(Outage),
     /// Anything else the daemon has to say.
     Message {
@@ -112,6 +112,8 @@ pub enum Cause {
     InterfaceOffline,
     /// The interface where it belongs can have it again.
     HomeUsable,
+    /// The interface the administrator moved it to can have it again.
+    MovedToUsable,
 }
 
 impl Cause {
@@ -132,6 +134,7 @@ impl Cause {
             Self::InterfaceFailed => "interface_failed",
             Self::InterfaceOffline => "interface_offline",
             Self::HomeUsable => "home_usable",
+            Self::MovedToUsable => "moved_to_usable",
         }
     }
 }
@@ -153,6 +156,7 @@ impl fmt::Display for Cause {
             Self::InterfaceFailed => "the interface failed",
             Self::InterfaceOffline => "the interface was taken out of service",
             Self::HomeUsable => "the interface it belongs to works",
+            Self::MovedToUsable => "the interface it was moved to works",
         })
     }
 }
@@ -163,8 +167,10 @@ impl fmt::Display for Cause {
 pub enum Direction {
     /// Away from an interface.
     Failover,
-    /// Home.
+    /// Home, or to where the administrator moved them, when that works again.
     Failback,
+    /// To where the administrator wants them.
+    Move,
 }
 
 impl Direction {
@@ -173,6 +179,7 @@ impl Direction {
         match self {
             Self::Failover => "failover",
             Self::Failback => "failback",
+            Self::Move => "move",
         }
     }
 }
@@ -183,13 +190,13 @@ impl fmt::Display for Direction {
     }
 }
 
-/// What a failover or failback took. All but [`Outage::declared`] are lengths of time, written as
+/// What a failover, failback or move took. All but [`Outage::declared`] are lengths of time, written as
 /// milliseconds with three decimals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
     /// Which way.
     pub direction: Direction,
-    /// The interface that lost its addresses, or got them back.
+    /// The interface that lost its addresses, got them back, or was given them.
     pub interface: InterfaceName,
     /// Its group.
     pub group: Option<GroupName>,
@@ -312,7 +319,7 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let preposition = match self.direction {
             Direction::Failover => "from",
-            Direction::Failback => "to",
+            Direction::Failback | Direction::Move => "to",
         };
         let count = self.addresses.len();
         let plural = if count == 1 { "" } else { "es" };

@@ -152,6 +152,9 @@ pub struct Logical {
     pub mtu: u32,
     /// Whether it only holds the place of an address that is elsewhere.
     pub placeholder: bool,
+    /// Where the administrator moved it (`ipmp move`), instead of home.
+    #[serde(default)]
+    pub moved_to: Option<InterfaceName>,
 }
 
 impl Logical {

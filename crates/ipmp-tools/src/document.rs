@@ -104,6 +104,8 @@ pub struct Address {
     pub logical: LogicalName,
     /// The logical interface where it belongs.
     pub home: LogicalName,
+    /// The interface where `ipmp move` put it, instead of home; null if it was not moved.
+    pub moved_to: Option<InterfaceName>,
     /// The interface on which it is received; null if it is down or that one does not work.
     pub inbound: Option<InterfaceName>,
     /// The interfaces it is sent from; none if it is not received.
@@ -269,6 +271,7 @@ pub fn addresses(snapshot: &Snapshot) -> Vec<Address> {
                 group: interface.group.clone(),
                 logical: logical.name.clone(),
                 home: logical.home.clone(),
+                moved_to: logical.moved_to.clone(),
                 inbound: is_received.then(|| interface.name.clone()),
                 outbound: outbound
                     .get(&interface.group.as_ref())

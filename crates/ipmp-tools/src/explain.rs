@@ -240,7 +240,11 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     for (at, logical) in all().filter(|(_, logical)| logical.is_data()) {
         let ip = logical.address.ip;
         let home = &logical.home.interface;
-        if *home == interface.name && at.name != interface.name {
+        if at.name == interface.name && logical.moved_to.as_ref() == Some(&at.name) {
+            says.push(format!("It has {ip} of {home}, which was moved here."));
+        } else if *home == interface.name && logical.moved_to.as_ref() == Some(&at.name) {
+            says.push(format!("Its address {ip} was moved to {}.", at.name));
+        } else if *home == interface.name && at.name != interface.name {
             says.push(format!("Its address {ip} is on {} meanwhile.", at.name));
         } else if at.name == interface.name && *home != interface.name {
             let belongs = snapshot.interfaces.iter().find(|i| i.name == *home);
@@ -280,9 +284,36 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
 }
 
 fn data_address(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<String> {
+    let mut says = place_of(snapshot, at, logical);
+    if let Some(moved_to) = &logical.moved_to
+        && *moved_to != at.name
+    {
+        let chosen = snapshot.interfaces.iter().find(|i| i.name == *moved_to);
+        says.push(format!(
+            "It was moved to {moved_to}, which {}; it returns there when {moved_to} works.",
+            why_away(chosen)
+        ));
+    }
+    says
+}
+
+fn place_of(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<String> {
     let (ip, place) = (logical.address.ip, display_name(&logical.name));
     let home = &logical.home.interface;
     let group = at.group.as_ref().map_or("", |group| group.as_str());
+    if logical.moved_to.as_ref() == Some(&at.name) {
+        return vec![
+            format!(
+                "{ip} is a data address of group {group}. It belongs to {home}, and was moved to \
+                 {place} by hand (ipmp move)."
+            ),
+            format!(
+                "If {} failed, it would go home, or to another member of the group, and return when \
+                 {} works again. To move it home: ipmp move {ip} {home}.",
+                at.name, at.name
+            ),
+        ];
+    }
     if *home == at.name {
         let (mut is, mut would) = (
             format!("{ip} is a data address of group {group}. It is on {place}, where it belongs."),
@@ -344,6 +375,33 @@ mod tests {
         snapshot
     }
 
+    /// Lab 1 after `ipmp move 192.168.0.88 ge0`.
+    fn moved() -> Snapshot {
+        let mut snapshot = lab1_failed();
+        for interface in &mut snapshot.interfaces {
+            interface.state = InterfaceState::Ok;
+            interface.link = LinkState::Up;
+            for logical in &mut interface.logicals {
+                if logical.address.ip.to_string() == "192.168.0.88" {
+                    logical.moved_to = Some("ge0".parse().unwrap());
+                }
+            }
+        }
+        snapshot
+    }
+
+    /// The same when ge0 has failed.
+    fn moved_and_failed() -> Snapshot {
+        let mut snapshot = lab1();
+        if let Some(ge0) = snapshot.interfaces.get_mut(1) {
+            ge0.state = InterfaceState::Failed;
+        }
+        if let Some(ge1) = snapshot.interfaces.get_mut(2) {
+            ge1.logicals[0].moved_to = Some("ge0".parse().unwrap());
+        }
+        snapshot
+    }
+
     fn probed() -> Snapshot {
         let mut snapshot = lab1();
         if let Some(ge0) = snapshot.interfaces.get_mut(1) {
@@ -371,6 +429,16 @@ mod tests {
             ("ge1 failed", lab1_failed(), &["ge0", "ge1", "192.168.0.88"]),
             ("ge1 offline", offline(), &["ge1", "192.168.0.88"]),
             ("ge1 without target", probed(), &["ge0", "ge1"]),
+            (
+                "192.168.0.88 moved",
+                moved(),
+                &["ge0", "ge1", "192.168.0.88"],
+            ),
+            (
+                "192.168.0.88 moved, ge0 failed",
+                moved_and_failed(),
+                &["192.168.0.88"],
+            ),
             ("lab 2", lab2(), &["ge1"]),
             ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
         ] {

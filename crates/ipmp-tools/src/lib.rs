@@ -15,6 +15,7 @@
 //! | [`events`] | `ipmp events` | what changed |
 //! | [`explain`] | `ipmp explain` | a snapshot |
 //! | [`metrics`] | `ipmp metrics` | a snapshot |
+//! | [`move_address`] | `ipmp move` | a move |
 //! | [`replay`] | `ipmp replay` | nothing: it feeds an engine of its own |
 //! | [`status`] | `ipmp status` | a snapshot |
 
@@ -31,6 +32,7 @@ pub mod ifconfig;
 pub mod ipmpstat;
 pub mod local;
 pub mod metrics;
+pub mod move_address;
 pub mod replay;
 pub mod status;
 pub mod terminal;

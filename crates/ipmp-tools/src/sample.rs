@@ -25,6 +25,7 @@ pub(crate) fn logical(name: &str, address: &str, flags: u64) -> Logical {
         address,
         flags: Flags(flags),
         metric: 0,
+        moved_to: None,
         mtu: if placeholder { 0 } else { 1500 },
         placeholder,
     }

@@ -135,7 +135,7 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
     if snapshot.groups.is_empty() {
         text.push_str("no group; a first one: ifconfig IF plumb ADDRESS group NAME up\n");
     }
-    for direction in [Direction::Failover, Direction::Failback] {
+    for direction in [Direction::Failover, Direction::Failback, Direction::Move] {
         let mut outages = snapshot.outages.iter().rev();
         if let Some(last) = outages.find(|outage| outage.direction == direction) {
             last_outage(&mut text, last, clocks);
@@ -240,7 +240,10 @@ fn role(logical: &Logical, snapshot: &Snapshot) -> String {
         "link-local"
     }
     .to_owned();
-    if logical.home.interface != logical.name.interface {
+    let at = &logical.name.interface;
+    if logical.moved_to.as_ref() == Some(at) {
+        let _ = write!(text, ", moved here from {}", logical.home.interface);
+    } else if logical.home.interface != *at {
         let home = &logical.home.interface;
         let why = why_away(snapshot.interfaces.iter().find(|i| i.name == *home));
         let _ = write!(text, ", here as {home} {why}");

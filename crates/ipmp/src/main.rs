@@ -16,8 +16,8 @@ use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
-    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics, replay,
-    status,
+    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics,
+    move_address, replay, status,
 };
 use nix::unistd::geteuid;
 
@@ -27,6 +27,7 @@ usage: ipmp VERB ...
   status [--json]             groups, interfaces, and where each address is
   explain IF|ADDRESS          why it is as it is, and what would change it
   offline IF, online IF       take an interface out of service, put it back
+  move ADDRESS IF             move a data address to another member of its group
   events [--follow] [--json]  what changed, when, and why
   metrics [--output FILE]     the same in numbers, for Prometheus
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
@@ -80,6 +81,9 @@ fn main() -> ExitCode {
         }),
         Some(("explain", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             explain::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("move", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
+            move_address::run(words, &mut environment(local, etc), console)
         }),
         Some((verb @ ("offline" | "online"), rest)) => {
             ask(rest, Start::Never, |words, local, etc, console| {

@@ -134,6 +134,7 @@ impl Engine {
             broadcast: address.broadcast,
             flags: Flags::UP | test,
             metric: 0,
+            moved_to: None,
         });
         self.index.renew_asked(&self.asked);
     }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use super::{Engine, LogicalKey};
 use crate::detect::Health;
 use crate::message::Message;
-use crate::record::{Cause, Record};
+use crate::record::{Cause, Direction, Record};
 use crate::snapshot::{GroupState, InterfaceState, LinkState, ProbeState};
-use crate::{Action, Flags, GroupName, InterfaceName, LogicalName, Time};
+use crate::{Action, Flags, GroupName, InterfaceName, Time};
 
 /// What was.
 #[derive(Clone, Debug, Default)]
@@ -238,7 +238,7 @@ impl Engine {
     fn record_addresses(&mut self, records: &mut Vec<Action>) {
         let mut was = std::mem::take(&mut self.chronicle.addresses);
         let mut is = BTreeMap::new();
-        let mut changes: Vec<(LogicalName, IpAddr, [Option<InterfaceName>; 2])> = Vec::new();
+        let mut changes: Vec<(LogicalKey, IpAddr, [Option<InterfaceName>; 2])> = Vec::new();
         for logical in &self.asked.logicals {
             if !logical.is_movable() || !logical.is_up() {
                 continue;
@@ -253,7 +253,7 @@ impl Engine {
                 .or_else(|| old.as_ref().map(|place| place.at.clone()));
             let from = old.map(|place| place.at);
             if from != at {
-                changes.push((key.0.clone(), logical.address.ip, [from, at.clone()]));
+                changes.push((key.clone(), logical.address.ip, [from, at.clone()]));
             }
             if let Some(at) = at {
                 let address = logical.address.ip;
@@ -262,14 +262,15 @@ impl Engine {
         }
         changes.extend(
             was.into_iter()
-                .map(|((home, _), place)| (home, place.address, [Some(place.at), None])),
+                .map(|(key, place)| (key, place.address, [Some(place.at), None])),
         );
         self.chronicle.addresses = is;
         if !std::mem::replace(&mut self.chronicle.has_begun, true) {
             return;
         }
-        for (home, address, [from, to]) in changes {
-            let cause = self.cause_of_move(&home, from.as_ref(), to.as_ref());
+        for (key, address, [from, to]) in changes {
+            let cause = self.cause_of_move(&key, from.as_ref(), to.as_ref());
+            let (home, _) = key;
             records.push(Action::Record(Record::Address {
                 address,
                 group: self.group_of(&home.interface).cloned(),
@@ -283,15 +284,25 @@ impl Engine {
 
     fn cause_of_move(
         &self,
-        home: &LogicalName,
+        key: &LogicalKey,
         from: Option<&InterfaceName>,
         to: Option<&InterfaceName>,
     ) -> Cause {
         let (Some(from), Some(to)) = (from, to) else {
             return Cause::Administrator;
         };
+        if self.outages.direction(key) == Some(Direction::Move) {
+            return Cause::Administrator;
+        }
+        if *to == self.resting_place(key) {
+            let is_home = *to == key.0.interface;
+            return if is_home {
+                Cause::HomeUsable
+            } else {
+                Cause::MovedToUsable
+            };
+        }
         match self.state(from, self.link(from)) {
-            _ if *to == home.interface => Cause::HomeUsable,
             InterfaceState::Offline => Cause::InterfaceOffline,
             InterfaceState::Failed => Cause::InterfaceFailed,
             InterfaceState::Ok | InterfaceState::Unknown => Cause::Administrator,
@@ -314,6 +325,7 @@ const fn is_told_by_states(message: &Message) -> bool {
             | Message::NicRepaired { .. }
             | Message::FailedOver { .. }
             | Message::FailedBack { .. }
+            | Message::Moved { .. }
             | Message::GroupFailed { .. }
             | Message::GroupRepaired { .. }
             | Message::LinkDown { .. }

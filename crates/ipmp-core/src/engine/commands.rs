@@ -32,7 +32,7 @@ const SETTABLE: Flags = Flags(
 /// Smallest MTU each family works with: RFC 791 and RFC 8200 section 5.
 const MIN_MTU: u32 = 68;
 
-type Outcome = Result<Answer, Refusal>;
+pub(super) type Outcome = Result<Answer, Refusal>;
 
 impl Engine {
     /// Changes what was asked for.
@@ -117,6 +117,7 @@ impl Engine {
             }
             Command::Offline { interface } => self.offline(now, &interface),
             Command::Online { interface } => self.online(&interface),
+            Command::Move { address, interface } => self.move_address(now, address, &interface),
             Command::SetLocalMac { local } => {
                 self.asked.local_mac = local;
                 Ok(Answer::Done)
@@ -236,6 +237,7 @@ impl Engine {
             interface.families.remove(&family);
             if interface.families.is_empty() {
                 self.asked.interfaces.remove(&name.interface);
+                self.forget_moves(&name.interface);
             }
         }
         let is_gone = !self.asked.interfaces.contains_key(&name.interface);
@@ -257,6 +259,10 @@ impl Engine {
         let logical = self.logical(name, family)?;
         let old = std::mem::replace(&mut logical.address, address);
         logical.broadcast = default_broadcast(address);
+        if old.ip != address.ip {
+            // It was the old one that was moved.
+            logical.moved_to = None;
+        }
         let home = logical.home.clone();
         let place = self.places.get(&(home.clone(), family)).unwrap_or(&home);
         if old != address
@@ -356,6 +362,7 @@ impl Engine {
         logical.flags = logical.flags.with(flag, on);
         if flag.contains(Flags::NOFAILOVER) && on {
             // A test address is where its interface is, also while that is absent.
+            logical.moved_to = None;
             let home = logical.home.clone();
             self.places.remove(&(home, family));
         }
@@ -386,11 +393,15 @@ impl Engine {
             self.adopt_plumbed(name);
             self.adopt_interface(name);
         }
+        let is_other = self.group_of(name) != group.as_ref();
         if let Some(interface) = self.asked.interfaces.get_mut(name) {
-            if interface.group != group {
+            if is_other {
                 interface.offline = false;
             }
             interface.group = group;
+        }
+        if is_other {
+            self.forget_moves(name);
         }
         Ok(Answer::Done)
     }
@@ -496,6 +507,7 @@ fn unset(home: LogicalName, family: Family) -> Logical {
         broadcast: None,
         flags: Flags::NONE,
         metric: 0,
+        moved_to: None,
     }
 }
 

@@ -23,6 +23,7 @@ impl Engine {
             .collect();
         for group in groups {
             let members = self.placement_members(now, group.as_ref());
+            let failback = self.settings.of(group.as_ref()).failback;
             let addresses = self.movables(group.as_ref());
             let moves = match &group {
                 Some(_) => placement(&members, &addresses),
@@ -30,8 +31,12 @@ impl Engine {
                 None => astray(&addresses),
             };
             for Move { key, from, to } in moves {
-                self.account_for(now, &key, &from, &to);
-                self.move_logical(now, &key, from, to);
+                if !failback && !self.is_offline(&from) {
+                    self.end_move(&key, &from);
+                }
+                self.account_for(now, &key, &from, &to, None);
+                let message = self.message_of_move(&key, from, &to);
+                self.move_logical(now, &key, &to, message);
                 moved = true;
             }
         }
@@ -43,27 +48,37 @@ impl Engine {
         moved
     }
 
-    fn move_logical(
-        &mut self,
-        now: Time,
+    fn message_of_move(
+        &self,
         key: &LogicalKey,
         from: InterfaceName,
-        to: InterfaceName,
-    ) {
-        let (home, family) = key;
-        let place = if to == home.interface && self.is_unit_free(home, *family) {
-            home.clone()
-        } else {
-            let unit = self.free_unit(&to, *family);
-            LogicalName::new(to.clone(), unit)
-        };
-        self.set_place(home, *family, place);
-        self.announce_present(now, key, &to);
-        let message = if to == home.interface {
+        to: &InterfaceName,
+    ) -> Message {
+        let to = to.clone();
+        if to == self.resting_place(key) {
             Message::FailedBack { to }
         } else {
             Message::FailedOver { from, to }
+        }
+    }
+
+    /// Puts a logical on another interface; `message` is said when it is there.
+    pub(super) fn move_logical(
+        &mut self,
+        now: Time,
+        key: &LogicalKey,
+        to: &InterfaceName,
+        message: Message,
+    ) {
+        let (home, family) = key;
+        let place = if *to == home.interface && self.is_unit_free(home, *family) {
+            home.clone()
+        } else {
+            let unit = self.free_unit(to, *family);
+            LogicalName::new(to.clone(), unit)
         };
+        self.set_place(home, *family, place);
+        self.announce_present(now, key, to);
         self.moved.insert(key.clone(), message);
     }
 
@@ -82,8 +97,11 @@ impl Engine {
         }
     }
 
+    /// Whether an address of an interface is elsewhere, and nobody moved it there.
     fn has_away(&self, name: &InterfaceName) -> bool {
-        self.places.keys().any(|(home, _)| home.interface == *name)
+        let away = self.places.iter();
+        let mut away = away.filter(|((home, _), _)| home.interface == *name);
+        away.any(|(key, place)| place.interface != self.resting_place(key))
     }
 
     fn is_unit_free(&self, wanted: &LogicalName, family: Family) -> bool {
@@ -166,6 +184,7 @@ impl Engine {
                 family: logical.family(),
                 home: logical.home.interface.clone(),
                 at: self.place_of(logical).interface,
+                moved_to: logical.moved_to.clone(),
                 up: logical.is_up(),
                 barred: self.barred(logical.address.ip),
             })

@@ -34,6 +34,24 @@ struct Open {
 }
 
 impl Outages {
+    /// Takes a logical out of what is under way.
+    pub(super) fn forget(&mut self, key: &LogicalKey) {
+        for open in &mut self.open {
+            if let Some(position) = open.logicals.iter().position(|known| known == key) {
+                open.logicals.remove(position);
+                open.outage.addresses.remove(position);
+            }
+        }
+        self.open.retain(|open| !open.logicals.is_empty());
+    }
+
+    /// Which way a logical is under way, if it is.
+    pub(super) fn direction(&self, key: &LogicalKey) -> Option<Direction> {
+        let mut open = self.open.iter();
+        open.find(|open| open.logicals.contains(key))
+            .map(|open| open.outage.direction)
+    }
+
     /// All that are remembered, oldest first, those under way last.
     pub(super) fn seen(&self) -> Vec<Outage> {
         let open = self.open.iter().map(|open| &open.outage);
@@ -49,15 +67,10 @@ impl Engine {
         key: &LogicalKey,
         from: &InterfaceName,
         to: &InterfaceName,
+        asked: Option<Direction>,
     ) {
         // It may be on its way already, and elsewhere.
-        for open in &mut self.outages.open {
-            if let Some(position) = open.logicals.iter().position(|known| known == key) {
-                open.logicals.remove(position);
-                open.outage.addresses.remove(position);
-            }
-        }
-        self.outages.open.retain(|open| !open.logicals.is_empty());
+        self.outages.forget(key);
         let logical =
             self.asked.logicals.iter().find(|logical| {
                 logical.home == key.0 && logical.family() == key.1 && logical.is_up()
@@ -69,10 +82,10 @@ impl Engine {
             address,
             to: to.clone(),
         };
-        let (direction, interface) = if *to == key.0.interface {
-            (Direction::Failback, to)
-        } else {
-            (Direction::Failover, from)
+        let (direction, interface) = match asked {
+            Some(direction) => (direction, to),
+            None if *to == self.resting_place(key) => (Direction::Failback, to),
+            None => (Direction::Failover, from),
         };
         let known = self.outages.open.iter_mut().find(|open| {
             open.outage.direction == direction
@@ -85,6 +98,9 @@ impl Engine {
             return;
         }
         let mut outage = self.opened(now, direction, interface);
+        if direction == Direction::Failback && *to != key.0.interface {
+            outage.cause = Cause::MovedToUsable;
+        }
         outage.addresses.push(moved);
         self.outages.open.push(Open {
             outage,
@@ -96,6 +112,7 @@ impl Engine {
     fn opened(&self, now: Time, direction: Direction, interface: &InterfaceName) -> Outage {
         let (cause, declared, last_good) = match direction {
             Direction::Failback => (Cause::HomeUsable, now, None),
+            Direction::Move => (Cause::Administrator, now, None),
             Direction::Failover if self.link(interface).is_none() => {
                 (Cause::DeviceGone, now, Some(now))
             }

@@ -223,6 +223,7 @@ impl Engine {
             metric: logical.metric,
             mtu: link.map_or(0, |link| link.mtu),
             placeholder: false,
+            moved_to: logical.moved_to.clone(),
         }
     }
 
@@ -240,6 +241,7 @@ impl Engine {
             metric: 0,
             mtu: 0,
             placeholder: true,
+            moved_to: None,
         }
     }
 
@@ -264,6 +266,7 @@ impl Engine {
             metric: 0,
             mtu: link.map_or(0, |link| link.mtu),
             placeholder: false,
+            moved_to: None,
         }
     }
 

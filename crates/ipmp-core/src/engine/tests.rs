@@ -6,6 +6,7 @@ mod killed;
 mod labs;
 mod model;
 mod moves;
+mod moving;
 mod others;
 mod records;
 mod totals;

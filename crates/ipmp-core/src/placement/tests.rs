@@ -38,7 +38,7 @@ fn members(text: &str) -> Vec<Member> {
         .collect()
 }
 
-/// `home` or `home@at`, IPv6 with a `6` in front.
+/// `home` or `home@at`, moved by the administrator `home@at=moved_to`; IPv6 with a `6` in front.
 fn addresses(text: &str) -> Vec<Movable<String>> {
     text.split_whitespace()
         .enumerate()
@@ -48,11 +48,16 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 None => (Family::Inet, word),
             };
             let (home, at) = places.split_once('@').unwrap_or((places, places));
+            let (at, moved_to) = match at.split_once('=') {
+                Some((at, moved_to)) => (at, Some(name(moved_to))),
+                None => (at, None),
+            };
             Movable {
                 key: i.to_string(),
                 family,
                 home: name(home),
                 at: name(at),
+                moved_to,
                 up: true,
                 barred: BTreeSet::new(),
             }
@@ -136,6 +141,32 @@ fn table() {
         ("ge0 failed, ge1 notargets, ge2 ok", "ge0 ge2", "0:ge0>ge2"),
         ("ge0 failed, ge1 notargets", "ge0", "0:ge0>ge1"),
         ("ge0 notargets, ge1 ok", "ge0@ge1 ge1", "0:ge1>ge0"),
+        // Where the administrator moved it, whenever that works, and home meanwhile.
+        ("ge0, ge1, ge2", "ge0@ge0=ge1 ge0", "0:ge0>ge1"),
+        ("ge0, ge1, ge2", "ge0@ge1=ge1 ge0", ""),
+        ("ge0, ge1, ge2", "ge0@ge2=ge1 ge0", "0:ge2>ge1"),
+        (
+            "ge0, ge1 failed, ge2",
+            "ge0@ge1=ge1 ge1",
+            "0:ge1>ge0 1:ge1>ge2",
+        ),
+        ("ge0, ge1 failed, ge2", "ge0@ge0=ge1", ""),
+        ("ge0 failed, ge1 failed, ge2", "ge0@ge1=ge1", "0:ge1>ge2"),
+        ("ge0 failed, ge1, ge2", "ge0@ge1=ge1 ge0", "1:ge0>ge2"),
+        ("ge0, ge1 waiting, ge2", "ge0@ge1=ge1", ""),
+        ("ge0, ge1 absent, ge2", "ge0@ge1=ge1", "0:ge1>ge0"),
+        ("ge0, ge1 v4only", "6ge0@ge0=ge1", ""),
+        // To a standby, which is in use then; and out of the group, which counts for nothing.
+        ("ge0, ge1 standby", "ge0@ge0=ge1 ge0", "0:ge0>ge1"),
+        ("ge0, ge1", "ge0@ge0=ge9", ""),
+        ("ge0, ge1", "ge0@ge9=ge9", "0:ge9>ge0"),
+        // Whether or not addresses come home by themselves.
+        ("ge0 nofailback, ge1 nofailback", "ge0@ge0=ge1", "0:ge0>ge1"),
+        (
+            "ge0 nofailback, ge1 failed nofailback, ge2 nofailback",
+            "ge0@ge1=ge1 ge2",
+            "0:ge1>ge0",
+        ),
         // A family that the destination lacks.
         (
             "ge0 failed, ge1 v4only, ge2 ok",

@@ -88,6 +88,7 @@ fn brief(command: &Command) -> String {
         Command::SetLocalMac { local } => format!("local-mac {local:?}"),
         Command::Offline { interface } => format!("offline {interface}"),
         Command::Online { interface } => format!("online {interface}"),
+        Command::Move { address, interface } => format!("move {address} to {interface}"),
     }
 }
 

@@ -319,6 +319,11 @@ fn of_outages(snapshot: &Snapshot, metrics: &mut Exposition) {
         "Failbacks that are complete.",
         counted(Direction::Failback),
     );
+    metrics.counter(
+        "ipmp_moves_total",
+        "Moves that were asked for and are complete.",
+        counted(Direction::Move),
+    );
     let distributed = |value: fn(&Outages) -> &Distribution| {
         let outages = totals.outages.iter();
         outages
@@ -367,6 +372,7 @@ fn moves(snapshot: &Snapshot, direction: Direction) -> BTreeMap<(Option<&GroupNa
     let causes: &[Cause] = match direction {
         Direction::Failover => &[Cause::LinkDown, Cause::ProbesLost, Cause::DeviceGone],
         Direction::Failback => &[Cause::HomeUsable],
+        Direction::Move => &[Cause::Administrator],
     };
     // Nothing moves where there is no group.
     let groups = snapshot.groups.iter().filter(|group| group.name.is_some());

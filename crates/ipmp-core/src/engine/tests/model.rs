@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::host::Host;
 use crate::kernel::{Change, Via};
 use crate::snapshot::InterfaceState;
-use crate::{Flags, Record};
+use crate::{Command, Flags, Record};
 
 const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
@@ -55,6 +55,8 @@ enum Step {
     /// Another interface leaves its group, or joins it again.
     Group(usize, bool),
     Standby(usize, bool),
+    /// The administrator moves an address.
+    Move(usize, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -78,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => nic().prop_map(Step::ResetSysctls),
         1 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Group(i, on)),
         1 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Standby(i, on)),
+        2 => (0..16_usize, nic()).prop_map(|(n, i)| Step::Move(n, i)),
     ]
 }
 
@@ -231,6 +234,14 @@ fn take(host: &mut Host, step: &Step) {
                 if on { "" } else { "-" }
             ));
         }
+        Step::Move(n, i) => {
+            let address = data_held(host).get(n).map(|ip| ip.parse().unwrap());
+            if let Some(address) = address {
+                let interface = NAMES[i].parse().unwrap();
+                // Whether it may is seen by what comes of it.
+                let _ = host.ask(Command::Move { address, interface });
+            }
+        }
     }
 }
 
@@ -356,6 +367,12 @@ fn check(host: &mut Host) {
                     .engine
                     .watch
                     .is_recovering(host.now, &"g".parse().unwrap());
+                if let Some(wanted) = &logical.moved_to
+                    && works(wanted.as_str())
+                    && !host.engine.barred(logical.address.ip).contains(wanted)
+                {
+                    assert_eq!(interface.name, *wanted, "{ip} was moved");
+                }
                 let somebody_works = snapshot.interfaces.iter().any(|other| {
                     other.group == group && group.is_some() && works(other.name.as_str())
                 });
