@@ -24,6 +24,7 @@ mod flags;
 mod inet6;
 mod killed;
 mod labs;
+mod moving;
 mod ordinary_user;
 mod recording;
 mod restart;
@@ -61,6 +62,7 @@ fn tests() -> Vec<Test> {
         inet6::TESTS,
         killed::TESTS,
         labs::TESTS,
+        moving::TESTS,
         ordinary_user::TESTS,
         recording::TESTS,
         restart::TESTS,
