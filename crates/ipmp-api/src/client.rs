@@ -75,17 +75,22 @@ impl Client {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NotRunning,
             _ => CallError::Connect(path.to_owned(), error),
         })?;
-        stream
-            .set_read_timeout(Some(TIMEOUT))
-            .map_err(CallError::Io)?;
-        stream
-            .set_write_timeout(Some(TIMEOUT))
-            .map_err(CallError::Io)?;
-        Ok(Self {
+        let mut client = Self {
             stream,
             decoder: Decoder::new(MAX_REPLY),
             is_broken: false,
-        })
+        };
+        client.set_patience(TIMEOUT)?;
+        Ok(client)
+    }
+
+    /// Waits no longer than this for each answer; half a minute if nothing is said.
+    pub fn set_patience(&mut self, patience: Duration) -> Result<(), CallError> {
+        let stream = &self.stream;
+        stream
+            .set_read_timeout(Some(patience))
+            .and_then(|()| stream.set_write_timeout(Some(patience)))
+            .map_err(CallError::Io)
     }
 
     /// Is it there?

@@ -25,5 +25,5 @@ pub mod start;
 pub mod wire;
 
 pub use client::{CallError, Client};
-pub use rundir::RunDirectory;
+pub use rundir::{RunDirectory, RunDirectoryError};
 pub use start::{StartError, ensure_daemon};

@@ -254,6 +254,11 @@ impl Host {
         self.start(line, Some(user))?.output(PATIENCE)
     }
 
+    /// Starts a command line as an ordinary user, as [`Host::run_as`] does, with its output in pipes.
+    pub fn spawn_as(&self, user: u32, line: &str) -> Result<Process, LabError> {
+        self.start(line, Some(user))
+    }
+
     /// Starts a command line in the host, with its output in pipes.
     pub fn spawn(&self, line: &str) -> Result<Process, LabError> {
         self.start(line, None)

@@ -30,6 +30,8 @@ usage: ipmp VERB ...
   move ADDRESS IF             move a data address to another member of its group
   events [--follow] [--json]  what changed, when, and why
   metrics [--output FILE]     the same in numbers, for Prometheus
+  exporter [--listen ADDRESS:PORT]
+                              serves them over HTTP, on loopback
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with those files and the settings
   replay FILE                 decide again what a daemon recorded
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             events::run(words, &mut environment(local, etc), console)
         }),
+        Some(("exporter", rest)) => return ipmp_exporter::main(rest.to_vec()),
         Some(("metrics", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             metrics::run(words, &mut environment(local, etc), console)
         }),

@@ -137,3 +137,28 @@ fn every_metric_is_documented_and_no_other() {
         .collect();
     assert_eq!(documented, names());
 }
+
+#[test]
+fn alerts_and_dashboard_use_metrics_that_exist() {
+    let known = names();
+    let dashboard = include_str!("../../../../dist/grafana/ipmp.json");
+    let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    assert!(!parsed["panels"].as_array().unwrap().is_empty());
+    for text in [
+        dashboard,
+        include_str!("../../../../dist/prometheus/ipmp.rules.yml"),
+        include_str!("../../../../dist/prometheus/ipmp.rules.test.yml"),
+    ] {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let used: BTreeSet<&str> = words.filter(|word| word.starts_with("ipmp_")).collect();
+        assert!(used.len() > 5, "{used:?}");
+        for name in used {
+            let parts = ["_bucket", "_sum", "_count"];
+            let of = parts.iter().find_map(|part| name.strip_suffix(part));
+            assert!(
+                known.contains(name) || of.is_some_and(|of| known.contains(of)),
+                "there is no metric {name}"
+            );
+        }
+    }
+}

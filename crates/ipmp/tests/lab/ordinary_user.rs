@@ -12,7 +12,7 @@ use crate::bed::{Bed, same};
 const SLOW: u32 = 10_000;
 
 /// An ordinary user: nobody.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 tests![
     user_sees_but_no_ether,
