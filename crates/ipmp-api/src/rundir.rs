@@ -1,8 +1,8 @@
 //! Where daemon and tools of one network namespace meet: `/run/ipmp/<namespace>/`.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -14,6 +14,9 @@ use thiserror::Error;
 pub struct RunDirectory {
     path: PathBuf,
 }
+
+/// Only who made an entry of the directory may remove it (`S_ISVTX`).
+const STICKY: u32 = 0o1000;
 
 /// Why a run directory is not used.
 #[derive(Debug, Error)]
@@ -106,7 +109,7 @@ impl RunDirectory {
             }
         }
         if let Some(cookie) = cookie {
-            fs::write(self.cookie(), format!("{cookie}\n")).map_err(failed(self.cookie()))?;
+            replace(&self.cookie(), &format!("{cookie}\n")).map_err(failed(self.cookie()))?;
         }
         Ok(was_other)
     }
@@ -119,10 +122,43 @@ impl RunDirectory {
     /// put files into: what is read here decides what the daemon does.
     pub fn create(&self) -> Result<(), RunDirectoryError> {
         if let Some(parent) = self.path.parent() {
+            if let Some(above) = parent.parent() {
+                is_safe_above(above)?;
+            }
             create(parent)?;
         }
         create(&self.path)
     }
+}
+
+/// Refuses a directory in which others could put another one into the place of ours. Where others may
+/// make their own entries only (`/tmp`), ours stays ours.
+fn is_safe_above(path: &Path) -> Result<(), RunDirectoryError> {
+    let found =
+        fs::metadata(path).map_err(|error| RunDirectoryError::Io(path.to_owned(), error))?;
+    if found.mode() & 0o022 != 0 && found.mode() & STICKY == 0 {
+        return Err(RunDirectoryError::Writable(
+            path.to_owned(),
+            found.mode() & 0o777,
+        ));
+    }
+    Ok(())
+}
+
+/// Replaces a file in one step, whatever is in its place.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&new, path)
 }
 
 fn create(path: &Path) -> Result<(), RunDirectoryError> {
@@ -188,6 +224,13 @@ mod tests {
             at("elsewhere"),
             Err(RunDirectoryError::Writable(_, 0o775))
         ));
+
+        let shared = base.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        for (mode, is_safe) in [(0o777, false), (0o775, false), (0o1777, true)] {
+            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(at("shared/ipmp/1").is_ok(), is_safe, "{mode:o}");
+        }
 
         if geteuid().is_root() {
             let foreign = base.path().join("foreign");

@@ -13,6 +13,7 @@ use ipmp_api::{Client, RunDirectory, saved};
 use ipmp_core::asked::Saved;
 use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
 use ipmp_linux::realtime::be_on_time;
+use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::{Mode, umask};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
@@ -137,8 +138,8 @@ impl Daemon {
         for refused in be_on_time() {
             tracing::debug!(target: TIMER, "{refused}");
         }
-        if !self.options.debug {
-            drop_capabilities();
+        if let Err(error) = drop_capabilities() {
+            tracing::warn!("cannot drop capabilities: {error:#}");
         }
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -182,16 +183,26 @@ fn read_saved(path: &Path) -> anyhow::Result<Option<Saved>> {
     }
 }
 
-/// Keeps what netlink, sysctls and raw sockets need, of all that root may.
-fn drop_capabilities() {
+/// Keeps what netlink, sysctls and raw sockets need, of all that root may. What it starts does not get
+/// more either, whatever file it is: root's programs have what the bounding set leaves, and none is
+/// given more for its set-user-id bit or its file's capabilities.
+///
+/// To be called by the only thread there is: these are a thread's own, and threads have those of the
+/// one that made them.
+fn drop_capabilities() -> anyhow::Result<()> {
     let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into();
-    let sets = [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
-    for set in sets {
-        let had = caps::read(None, set).unwrap_or_default();
-        let keep = had.intersection(&keep).copied().collect();
-        if let Err(error) = caps::set(None, set, &keep) {
-            tracing::warn!("cannot drop capabilities: {error}");
-            return;
+    // While there is still the right to. A capability that this kernel does not know is not in the set.
+    for capability in caps::all().difference(&keep) {
+        if caps::has_cap(None, CapSet::Bounding, *capability).unwrap_or(false) {
+            caps::drop(None, CapSet::Bounding, *capability)?;
         }
     }
+    // Nothing is handed on to programs that are not root's.
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        let had = caps::read(None, set)?;
+        caps::set(None, set, &had.intersection(&keep).copied().collect())?;
+    }
+    set_no_new_privs().context("PR_SET_NO_NEW_PRIVS")
 }

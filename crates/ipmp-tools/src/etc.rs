@@ -12,6 +12,8 @@ use ipmp_core::Family;
 use ipmp_core::InterfaceAddress;
 use ipmp_core::address::{class_prefix, prefix_of_netmask};
 
+use crate::file;
+
 /// The directory `etc` below a root directory.
 #[derive(Clone, Debug)]
 pub struct Etc {
@@ -120,11 +122,9 @@ impl Etc {
     pub fn set_local_mac(&self, local: bool) -> io::Result<()> {
         let path = self.path(EEPROM);
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
+            file::directory(directory)?;
         }
-        let fresh = path.with_extension("new");
-        fs::write(&fresh, format!("local-mac-address?={local}\n"))?;
-        fs::rename(&fresh, &path)
+        file::replace(&path, &format!("local-mac-address?={local}\n"))
     }
 }
 

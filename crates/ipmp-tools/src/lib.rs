@@ -27,6 +27,7 @@ pub mod eeprom;
 pub mod etc;
 pub mod events;
 pub mod explain;
+mod file;
 pub mod if_mpadm;
 pub mod ifconfig;
 pub mod ipmpstat;

@@ -7,11 +7,7 @@
 mod exposition;
 mod families;
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
+use std::path::PathBuf;
 
 pub use exposition::CONTENT_TYPE;
 pub use families::text;
@@ -19,6 +15,7 @@ pub use families::text;
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Environment, Failure};
 use crate::events::complain;
+use crate::file::replace;
 
 const TOOL: &str = "ipmp";
 
@@ -73,21 +70,6 @@ pub fn run(
             }
         },
     }
-}
-
-/// Replaces a file in one step: whoever reads it finds the old or the new one. Its name meanwhile is
-/// none that a collector would read. All may read it, as the collector is not root.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    let permissions = std::fs::Permissions::from_mode(0o644);
-    file.as_file().set_permissions(permissions)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod carrier;
 mod commands;
 mod control_socket;
 mod eeprom;
+mod exporter;
 mod faults;
 mod files;
 mod flags;
@@ -26,6 +27,7 @@ mod killed;
 mod labs;
 mod moving;
 mod ordinary_user;
+mod privileges;
 mod recording;
 mod restart;
 mod routes;
@@ -39,7 +41,7 @@ mod tools;
 mod trace;
 mod watched_probes;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -56,6 +58,7 @@ fn tests() -> Vec<Test> {
         commands::TESTS,
         control_socket::TESTS,
         eeprom::TESTS,
+        exporter::TESTS,
         faults::TESTS,
         files::TESTS,
         flags::TESTS,
@@ -64,6 +67,7 @@ fn tests() -> Vec<Test> {
         labs::TESTS,
         moving::TESTS,
         ordinary_user::TESTS,
+        privileges::TESTS,
         recording::TESTS,
         restart::TESTS,
         routes::TESTS,
@@ -140,22 +144,46 @@ fn is_function_of(file: &str, function: &str) -> bool {
         .is_ok_and(|text| text.contains(&format!("fn {function}(")))
 }
 
+/// What some tests need and is not there: a word in their names, and what to do about it.
+fn lacking() -> Vec<(&'static str, &'static str)> {
+    let mut lacking = Vec::new();
+    if !ordinary_user::exists() {
+        lacking.push(("ordinary_user", "no user but root here; run it with sudo"));
+    }
+    if program("promtool").is_none() {
+        lacking.push(("promtool", "promtool is not installed"));
+    }
+    if program("socat").is_none() {
+        lacking.push(("socat", "socat is not installed"));
+    }
+    lacking
+}
+
+/// Where a program of the machine is; hosts see it there too.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut candidates = std::env::split_paths(&path).map(|directory| directory.join(name));
+    candidates.find(|candidate| candidate.is_file())
+}
+
 fn main() -> ExitCode {
     let entered = ipmp_lab::enter();
     let arguments = Arguments::from_args();
     let refused = entered.err().map(|error| error.to_string());
     let must_run = std::env::var_os("CI").is_some();
-    let user_is_missing = refused.is_none() && !ordinary_user::exists();
+    let lacking = if refused.is_none() {
+        lacking()
+    } else {
+        Vec::new()
+    };
     let trials = tests()
         .into_iter()
         .map(|(name, test)| {
-            let missing = match &refused {
-                Some(reason) => Some(reason.as_str()),
-                None if user_is_missing && name.contains("ordinary_user") => {
-                    Some("no user but root here; run it with sudo")
-                }
-                None => None,
+            let lacks = || {
+                let mut lacking = lacking.iter();
+                lacking.find_map(|(word, reason)| name.contains(word).then_some(*reason))
             };
+            let missing = refused.as_deref().or_else(lacks);
             match missing.map(str::to_owned) {
                 None => Trial::test(name, test),
                 Some(reason) if must_run => {
