@@ -57,6 +57,8 @@ pub(super) struct Losses {
 pub(super) struct History {
     samples: VecDeque<Sample>,
     capacity: usize,
+    /// How many of the oldest ones are known to be decided, which they stay.
+    decided: usize,
 }
 
 impl History {
@@ -64,17 +66,20 @@ impl History {
         Self {
             samples: VecDeque::new(),
             capacity,
+            decided: 0,
         }
     }
 
     pub(super) fn clear(&mut self) {
         self.samples.clear();
+        self.decided = 0;
     }
 
     /// Takes in a probe just sent; the oldest one makes room for it.
     pub(super) fn push(&mut self, sample: Sample) {
         if self.samples.len() >= self.capacity {
             self.samples.pop_front();
+            self.decided = self.decided.saturating_sub(1);
         }
         self.samples.push_back(sample);
     }
@@ -94,7 +99,13 @@ impl History {
 
     /// The probes that are not decided, newest first.
     pub(super) fn undecided(&mut self) -> impl Iterator<Item = &mut Sample> {
+        let is_decided = |sample: &Sample| sample.outcome != Outcome::Undecided;
+        while self.samples.get(self.decided).is_some_and(is_decided) {
+            self.decided += 1;
+        }
+        let rest = self.samples.len().saturating_sub(self.decided);
         self.newest_first()
+            .take(rest)
             .filter(|sample| sample.outcome == Outcome::Undecided)
     }
 

@@ -387,6 +387,11 @@ impl Member {
         self.held_until.is_none().then_some(Turn::Mended)
     }
 
+    /// Whether the kernel is to be asked for neighbours.
+    pub(super) fn looks(&self) -> bool {
+        self.probers().any(Prober::looks)
+    }
+
     /// Whether it would be in use again if it were not held back for calm's sake.
     pub(super) const fn is_held_back(&self) -> bool {
         self.failure.is_some() && self.fit_since.is_some()

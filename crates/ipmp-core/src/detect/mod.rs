@@ -5,6 +5,7 @@
 //! ```text
 //! Detection            one per host; everything comes in and goes out here
 //!   Group              one per group name: probe rate, whether all members have failed
+//!   Members            all of them, and who is due next
 //!   Member             one per watched interface: marked failed or not, and why
 //!     Link             its link, and the hold on links that flap
 //!     Damping          the penalty for failing again and again
@@ -27,6 +28,7 @@ mod history;
 mod link;
 mod means;
 mod member;
+mod members;
 mod packet;
 mod payload;
 mod prober;
@@ -52,6 +54,7 @@ use serde::{Deserialize, Serialize};
 
 use self::group::{Blackout, Group};
 use self::member::{Cause, Member, Turn};
+use self::members::Members;
 pub use self::packet::{
     Advertisement, Echo, EchoReply, Neighbour, Probe, Probed, Reply, Solicitation,
 };
@@ -126,7 +129,7 @@ pub struct Detection {
     random: Random,
     /// Where this host's ICMP identifiers begin.
     identifiers: u16,
-    members: BTreeMap<InterfaceName, Member>,
+    members: Members,
     /// By name; the anonymous group, which only shares its rate, under `None`.
     groups: BTreeMap<Option<GroupName>, Group>,
     /// Possible router targets, preferred ones first.
@@ -146,7 +149,7 @@ impl Detection {
             settings,
             random,
             identifiers: u16::from_be_bytes([high, low]),
-            members: BTreeMap::new(),
+            members: Members::default(),
             groups: BTreeMap::new(),
             gateways: Vec::new(),
             own: BTreeSet::new(),
@@ -195,7 +198,7 @@ impl Detection {
         let same = watched.len() == self.members.len()
             && watched
                 .iter()
-                .zip(&self.members)
+                .zip(self.members.iter())
                 .all(|((name, new), (known, member))| name == known && *new == member.watched);
         if same {
             return findings;
@@ -267,44 +270,44 @@ impl Detection {
     pub fn reply(&mut self, now: Time, reply: &Reply) -> Vec<Finding> {
         let mut findings = Vec::new();
         let family = reply.family();
-        let Some((name, member)) = self
-            .members
-            .iter_mut()
-            .find(|(_, member)| member.watched.index == reply.index())
-        else {
+        let Some(place) = self.members.on_link(reply.index()) else {
             return findings;
         };
-        let Some(group) = self.groups.get_mut(&member.watched.group) else {
-            return findings;
-        };
-        let pace = group.pace();
-        let learns = member.works() && group.failed.is_none();
-        let Some(prober) = member.prober_mut(family) else {
-            return findings;
-        };
-        match prober.accept(now, name, pace, learns, reply, &mut findings) {
-            Accepted::Unknown | Accepted::Noticed | Accepted::Answered(_, false) => {}
-            Accepted::Discovered(host) => {
-                let (name, group) = (name.clone(), member.watched.group.clone());
-                self.offer_host(&name, group.as_ref(), host);
-            }
-            Accepted::Answered(target, true) => {
-                let interval = pace.interval;
-                let critical = prober
-                    .targets
-                    .get_mut(target)
-                    .and_then(|target| target.estimate.critical())
-                    .unwrap_or_default();
-                if critical <= interval {
-                    if group.may_improve(now) && group.is_fast(critical) {
-                        let name = name.clone();
-                        self.improve(&name, family, &mut findings);
+        let (groups, random) = (&mut self.groups, &mut self.random);
+        let news = self.members.revise(place, |name, member| {
+            let group = groups.get_mut(&member.watched.group)?;
+            let pace = group.pace();
+            let marked = member.is_marked();
+            let learns = member.works() && group.failed.is_none();
+            let prober = member.prober_mut(family)?;
+            match prober.accept(now, name, pace, learns, reply, &mut findings) {
+                Accepted::Unknown | Accepted::Noticed => None,
+                Accepted::Discovered(host) => {
+                    Some((name.clone(), News::Host(member.watched.group.clone(), host)))
+                }
+                Accepted::Answered(target, has_changed) => {
+                    if !marked {
+                        prober.rest();
                     }
-                } else if prober.targets.is_exception(target, interval) {
-                    if prober.targets.set_aside(target, Reserve::Slow(now)) {
-                        prober.discover(now, name, &mut self.random, &mut findings);
+                    if !has_changed {
+                        return None;
                     }
-                } else {
+                    let interval = pace.interval;
+                    let critical = prober
+                        .targets
+                        .get_mut(target)
+                        .and_then(|target| target.estimate.critical())
+                        .unwrap_or_default();
+                    if critical <= interval {
+                        let is_news = group.may_improve(now) && group.is_fast(critical);
+                        return is_news.then(|| (name.clone(), News::Fast));
+                    }
+                    if prober.targets.is_exception(target, interval) {
+                        if prober.targets.set_aside(target, Reserve::Slow(now)) {
+                            prober.discover(now, name, random, &mut findings);
+                        }
+                        return None;
+                    }
                     group.raise(now, critical);
                     findings.push(Finding::Say(Message::DetectionTimeRaised {
                         requested: group.settings().failure_detection_time,
@@ -313,8 +316,14 @@ impl Detection {
                         group: member.watched.group.clone(),
                         now: group.detection_time(),
                     }));
+                    None
                 }
             }
+        });
+        match news.flatten() {
+            Some((name, News::Host(group, host))) => self.offer_host(&name, group.as_ref(), host),
+            Some((name, News::Fast)) => self.improve(&name, family, &mut findings),
+            None => {}
         }
         findings
     }
@@ -323,16 +332,19 @@ impl Detection {
     pub fn tick(&mut self, now: Time) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut turns = Vec::new();
-        for (name, member) in &mut self.members {
-            if member.deadline().is_none_or(|deadline| deadline > now) {
-                continue;
-            }
-            let Some(group) = self.groups.get(&member.watched.group) else {
-                continue;
-            };
-            let rules = (group.pace(), group.settings());
-            let turn = member.tick(now, name, rules, &mut self.random, &mut findings);
-            turns.extend(turn.map(|turn| (name.clone(), turn)));
+        let (mut looks, mut is_any_held) = (false, false);
+        for place in self.members.due(now) {
+            let (groups, random) = (&self.groups, &mut self.random);
+            self.members.revise(place, |name, member| {
+                let Some(group) = groups.get(&member.watched.group) else {
+                    return;
+                };
+                let rules = (group.pace(), group.settings());
+                let turn = member.tick(now, name, rules, random, &mut findings);
+                turns.extend(turn.map(|turn| (name.clone(), turn)));
+                looks |= member.looks();
+                is_any_held |= member.is_held_back();
+            });
         }
         for (name, _) in turns.iter().filter(|(_, turn)| *turn == Turn::Asks) {
             self.ask_others(now, name, &mut findings);
@@ -340,14 +352,18 @@ impl Detection {
         if !turns.is_empty() {
             self.settle(now, &turns, &mut findings);
         }
-        self.release_held(now, &mut findings);
-        self.look_for_neighbours(&mut findings);
+        if is_any_held || !turns.is_empty() {
+            self.release_held(now, &mut findings);
+        }
+        if looks {
+            self.look_for_neighbours(&mut findings);
+        }
         findings
     }
 
     /// When [`Detection::tick`] is to be called next at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.members.values().filter_map(Member::deadline).min()
+        self.members.next_deadline()
     }
 
     /// Sets or clears an interface's failure by hand (`ifconfig IF failed`). What a hand has set,
@@ -374,6 +390,7 @@ impl Detection {
         };
         if let Some(turn) = turn {
             self.settle(now, &[(interface.clone(), turn)], &mut findings);
+            self.release_held(now, &mut findings);
         }
         findings
     }
@@ -452,7 +469,7 @@ impl Detection {
     /// have come back into service: a failure that probes had found is not held against them.
     fn review(&mut self, now: Time, back: &[InterfaceName], findings: &mut Vec<Finding>) {
         let mut turns = Vec::new();
-        for (name, member) in &mut self.members {
+        for (name, member) in self.members.iter_mut() {
             let Some(group) = self.groups.get(&member.watched.group) else {
                 continue;
             };
@@ -484,12 +501,20 @@ impl Detection {
         else {
             return;
         };
-        for (name, member) in &mut self.members {
+        for (name, member) in self.members.iter_mut() {
             if name != interface && member.watched.group == key && member.works() {
                 member.testify(now, name, pace, &mut self.random, findings);
             }
         }
     }
+}
+
+/// What an answer may mean for others than the interface it came to.
+enum News {
+    /// Somebody is there who may become a target of the group.
+    Host(Option<GroupName>, IpAddr),
+    /// A target answers so fast that the group may become faster.
+    Fast,
 }
 
 const fn not_probing(family: Family) -> Probing {

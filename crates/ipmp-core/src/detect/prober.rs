@@ -404,7 +404,12 @@ impl Prober {
         self.candidates = candidates.take(MOST).collect();
     }
 
-    /// Whether the kernel is to be asked for neighbours; if so, it counts as done.
+    /// Whether the kernel is to be asked for neighbours.
+    pub(super) const fn looks(&self) -> bool {
+        self.looks
+    }
+
+    /// The same; if so, it counts as done.
     pub(super) fn take_look(&mut self) -> bool {
         std::mem::take(&mut self.looks)
     }
@@ -429,6 +434,13 @@ impl Prober {
             .max(self.patience.least(now))
             .max(answers)
             .min(longest)
+    }
+
+    /// With nothing left to decide there is nothing to do before the next send.
+    pub(super) fn rest(&mut self) {
+        if self.history.undecided().next().is_none() {
+            self.decision = None;
+        }
     }
 
     fn next_decision(&mut self, now: Time, pace: Pace) -> Option<Time> {

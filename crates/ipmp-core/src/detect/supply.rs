@@ -14,7 +14,7 @@ impl Detection {
     /// Gives every member the probers that its means of probing need, and those their targets.
     pub(super) fn renew_probers(&mut self, now: Time) {
         let mut renewed = false;
-        for (name, member) in &mut self.members {
+        for (name, member) in self.members.iter_mut() {
             let Member {
                 watched, probers, ..
             } = member;
@@ -187,7 +187,7 @@ impl Detection {
         if self.own.contains(&host) {
             return;
         }
-        for (name, member) in &mut self.members {
+        for (name, member) in self.members.iter_mut() {
             let concerned =
                 name == interface || (group.is_some() && member.watched.group.as_ref() == group);
             for prober in member.probers_mut().filter(|_| concerned) {

@@ -1,9 +1,9 @@
 //! What detection can tell afterwards: why an interface is marked failed, since when, and when it was
 //! last known to work.
 
+use super::Detection;
 use super::member::{self, Member};
 use super::prober::Prober;
-use super::{Detection, Health};
 use crate::record::Cause;
 use crate::{InterfaceName, Time};
 
@@ -20,9 +20,14 @@ pub struct Declared {
 }
 
 impl Detection {
-    /// The health of every watched interface, by name.
-    pub fn healths(&self) -> impl Iterator<Item = Health> {
-        self.members.values().map(Member::health)
+    /// Whether the health of an interface is not as it was when it was noted last.
+    pub fn has_health_changed(&self) -> bool {
+        self.members.has_health_changed()
+    }
+
+    /// Notes everybody's health.
+    pub fn note_healths(&mut self) {
+        self.members.note_healths();
     }
 
     /// Why an interface is marked failed; `None` if it is not.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Engine, LogicalKey};
-use crate::detect::Health;
 use crate::message::Message;
 use crate::record::{Cause, Direction, Record};
 use crate::snapshot::{GroupState, InterfaceState, LinkState, ProbeState};
@@ -18,8 +17,6 @@ pub(super) struct Chronicle {
     /// Whether there is something to compare with: where addresses were when the daemon came is no
     /// change.
     has_begun: bool,
-    /// What detection thought of each interface.
-    healths: Vec<Health>,
     interfaces: BTreeMap<InterfaceName, Member>,
     groups: BTreeMap<GroupName, GroupState>,
     addresses: BTreeMap<LogicalKey, Place>,
@@ -53,10 +50,7 @@ impl Engine {
     /// Whether detection thinks otherwise of an interface than when everything was decided last. It
     /// does not say everything: that targets were found is no message.
     pub(super) fn has_health_changed(&self) -> bool {
-        !self
-            .detection
-            .healths()
-            .eq(self.chronicle.healths.iter().copied())
+        self.detection.has_health_changed()
     }
 
     /// Adds records of all that changed to the actions of this moment.
@@ -73,7 +67,7 @@ impl Engine {
             }
         }
         if std::mem::take(&mut self.chronicle.is_due) {
-            self.chronicle.healths = self.detection.healths().collect();
+            self.detection.note_healths();
             let first_causes = self.record_interfaces(&mut records);
             self.record_groups(&first_causes, &mut records);
             self.record_addresses(&mut records);
