@@ -57,6 +57,8 @@ pub struct Engine {
     detection: Detection,
     /// Whether the kernel was seen; nothing is decided before.
     seen: bool,
+    /// Whether something was found of which the consequences are still to be drawn, at once.
+    is_unsettled: bool,
     /// Where logicals are that are not at home.
     places: BTreeMap<LogicalKey, LogicalName>,
     /// Interfaces marked failed. Outlives the daemon, as the flag did in the original kernel.
@@ -129,6 +131,7 @@ impl Engine {
             kernel: Kernel::default(),
             index: index::Index::default(),
             seen: false,
+            is_unsettled: false,
             places: saved
                 .places
                 .iter()
@@ -191,18 +194,30 @@ impl Engine {
                 return actions;
             }
             Event::Tick => {
-                let findings = self.detection.tick(now);
-                let spoke = report(findings, &mut actions) || self.has_health_changed();
-                let due = self.announcements.due(now, &self.kernel, &mut actions)
-                    | self.shadows.due(now, &self.kernel)
-                    | self.failures.is_due(now)
-                    | self.watch.is_due(now)
-                    | self.contests.is_due(now)
-                    | self.lingering.is_due(now)
-                    | self.refusals.is_due(now);
-                if !spoke && !due {
+                let is_left_over = std::mem::take(&mut self.is_unsettled);
+                let spoke = is_left_over || {
+                    let findings = self.detection.tick(now);
+                    report(findings, &mut actions) || self.has_health_changed()
+                };
+                let is_due = self.next_own_deadline().is_some_and(|at| at <= now);
+                if !spoke && !is_due {
                     return actions;
                 }
+                // To decide everything anew takes time, by which probes would leave late and their
+                // round trips seem long: they go first.
+                if actions
+                    .iter()
+                    .any(|action| matches!(action, Action::Probe(_)))
+                {
+                    self.is_unsettled = true;
+                    return actions;
+                }
+                self.announcements.due(now, &self.kernel, &mut actions);
+                self.shadows.expire(now, &self.kernel);
+                self.watch.expire(now);
+                self.contests.expire(now);
+                self.lingering.expire(now);
+                self.refusals.expire(now);
             }
             Event::Kernel(changes) => {
                 self.observe(now, changes, &mut actions);
@@ -233,8 +248,18 @@ impl Engine {
 
     /// When [`Event::Tick`] is to be fed next at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.is_unsettled {
+            return Some(Time::ZERO);
+        }
+        [self.detection.next_deadline(), self.next_own_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When something other than detection has something to do.
+    fn next_own_deadline(&self) -> Option<Time> {
         [
-            self.detection.next_deadline(),
             self.announcements.next_deadline(),
             self.shadows.next_deadline(),
             self.watch.next_deadline(),
@@ -339,6 +364,7 @@ impl Engine {
 
     /// Decides everything anew and starts on the difference, if nothing is under way.
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.is_unsettled = false;
         self.chronicle.settled();
         loop {
             self.watch_all(now, actions);

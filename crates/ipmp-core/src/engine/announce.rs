@@ -48,10 +48,10 @@ impl Announcements {
             .min()
     }
 
-    /// Makes the announcements due at `now`, one action for each link; whether there were any.
-    pub(super) fn due(&mut self, now: Time, kernel: &Kernel, actions: &mut Vec<Action>) -> bool {
+    /// Makes the announcements due at `now`, one action for each link.
+    pub(super) fn due(&mut self, now: Time, kernel: &Kernel, actions: &mut Vec<Action>) {
         if self.next_deadline().is_none_or(|at| at > now) {
-            return false;
+            return;
         }
         let mut rounds: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
         self.due.retain(|&(index, ip), (start, done)| {
@@ -85,6 +85,5 @@ impl Announcements {
                 }));
             }
         }
-        true
     }
 }

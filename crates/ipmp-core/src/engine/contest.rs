@@ -53,12 +53,8 @@ impl Contests {
         self.held_until
     }
 
-    /// Whether operations that waited may be tried again.
-    pub(super) fn is_due(&mut self, now: Time) -> bool {
-        let is_due = self.held_until.is_some_and(|until| until <= now);
-        if is_due {
-            self.held_until = None;
-        }
-        is_due
+    /// Lets operations that waited be tried again.
+    pub(super) fn expire(&mut self, now: Time) {
+        self.held_until = self.held_until.filter(|&until| until > now);
     }
 }

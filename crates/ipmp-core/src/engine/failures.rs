@@ -62,9 +62,4 @@ impl Failures {
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.0.values().map(|&(_, again)| again).min()
     }
-
-    /// Whether something is to be tried again.
-    pub(super) fn is_due(&self, now: Time) -> bool {
-        self.next_deadline().is_some_and(|at| at <= now)
-    }
 }

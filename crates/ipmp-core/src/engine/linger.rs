@@ -35,16 +35,11 @@ impl Lingering {
             .min()
     }
 
-    /// Whether an address may go now that could not before.
-    pub(super) fn is_due(&mut self, now: Time) -> bool {
-        let mut is_due = false;
+    /// Lets addresses go that could not before.
+    pub(super) fn expire(&mut self, now: Time) {
         for (since, is_over) in self.0.values_mut() {
-            if !*is_over && *since + LINGER <= now {
-                *is_over = true;
-                is_due = true;
-            }
+            *is_over |= *since + LINGER <= now;
         }
-        is_due
     }
 
     /// Whether the last address of some link is waiting.

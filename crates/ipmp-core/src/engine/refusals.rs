@@ -44,11 +44,9 @@ impl Refusals {
         self.0.values().map(|&(until, _)| until).min()
     }
 
-    /// Whether a link counts again.
-    pub(super) fn is_due(&mut self, now: Time) -> bool {
-        let before = self.0.len();
+    /// Lets links count again.
+    pub(super) fn expire(&mut self, now: Time) {
         self.0.retain(|_, (until, _)| *until > now);
-        self.0.len() != before
     }
 }
 

@@ -182,8 +182,8 @@ impl Shadows {
             .map(|&since| since + WITHDRAWN_AFTER)
     }
 
-    /// Forgets routes that were withdrawn; whether there was anything to decide.
-    pub(super) fn due(&mut self, now: Time, kernel: &Kernel) -> bool {
+    /// Forgets routes that were withdrawn.
+    pub(super) fn expire(&mut self, now: Time, kernel: &Kernel) {
         let (due, going): (BTreeMap<Route, Time>, _) = std::mem::take(&mut self.going)
             .into_iter()
             .partition(|&(_, since)| since + WITHDRAWN_AFTER <= now);
@@ -193,7 +193,6 @@ impl Shadows {
                 routes.remove(route);
             }
         }
-        !due.is_empty()
     }
 }
 

@@ -38,11 +38,9 @@ impl Watch {
         self.recovering.values().min().copied()
     }
 
-    /// Whether a wait for followers ended.
-    pub(super) fn is_due(&mut self, now: Time) -> bool {
-        let before = self.recovering.len();
+    /// Ends waits for followers.
+    pub(super) fn expire(&mut self, now: Time) {
         self.recovering.retain(|_, until| *until > now);
-        self.recovering.len() != before
     }
 }
 
