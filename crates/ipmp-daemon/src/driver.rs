@@ -214,6 +214,10 @@ impl Driver {
             // Replies that are there already were in time, however late we look: they go first.
             self.hear();
             self.feed(Event::Tick);
+            // What has probes to send leaves what else there is to decide for after they are sent.
+            if self.engine.next_deadline().is_some_and(|at| at <= now) {
+                self.feed(Event::Tick);
+            }
         }
     }
 
@@ -309,19 +313,31 @@ impl Driver {
             if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
                 recorder.note(now, event, &actions);
             }
-            for action in actions {
-                self.carry_out(action, &mut events);
-            }
+            self.carry_out_all(actions, &mut events);
         }
         if may_differ {
             self.carriers.watch(self.engine.tracked_links());
         }
     }
 
+    /// Carries out actions in order; probes that stand together leave together.
+    fn carry_out_all(&mut self, actions: Vec<Action>, events: &mut VecDeque<Event>) {
+        let mut probes = Vec::new();
+        for action in actions {
+            if let Action::Probe(probe) = action {
+                probes.push(probe);
+                continue;
+            }
+            self.probes.send(&std::mem::take(&mut probes));
+            self.carry_out(action, events);
+        }
+        self.probes.send(&probes);
+    }
+
     fn carry_out(&mut self, action: Action, events: &mut VecDeque<Event>) {
         match action {
             Action::Apply(plan) => self.apply(&plan, events),
-            Action::Probe(probe) => self.probes.send(&probe),
+            Action::Probe(probe) => self.probes.send(&[probe]),
             Action::Probed(probed) => {
                 if !self.told.watchers.tell(monotonic_now(), probed) {
                     events.push_back(Event::TellProbes(false));

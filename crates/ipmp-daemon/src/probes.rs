@@ -4,10 +4,11 @@
 //! and closing a packet socket would hold up the loop for some 10 ms.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
-use ipmp_core::Family;
 use ipmp_core::detect::{Echo, Probe, Reply, Solicitation};
+use ipmp_core::{Family, InterfaceName};
 use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
@@ -58,45 +59,69 @@ impl Probes {
         })
     }
 
-    /// Sends a probe. One that does not leave is a probe that is not answered, which is what
-    /// detection is there to notice; the reason is said in detail.
-    pub(crate) fn send(&mut self, probe: &Probe) {
-        let sent = match probe {
-            Probe::Echo(probe) => self.send_echo(probe),
-            Probe::Solicitation(probe) => self.send_solicitation(probe),
-        };
-        match sent {
-            Ok(()) => tracing::debug!(
+    /// Sends probes. One that does not leave is a probe that is not answered, which is what detection
+    /// is there to notice; the reason is said in detail.
+    pub(crate) fn send(&mut self, probes: &[Probe]) {
+        for probe in probes {
+            tracing::debug!(
                 target: PROBE,
-                "sent to {} on {}: {probe:?}", probe.target(), probe.interface()
-            ),
-            Err(error) => {
-                self.unsent = self.unsent.saturating_add(1);
-                tracing::debug!(
-                    target: PROBE,
-                    "cannot send to {} on {}: {error}", probe.target(), probe.interface()
-                );
-            }
+                "to {} on {}: {probe:?}", probe.target(), probe.interface()
+            );
+        }
+        for family in Family::ALL {
+            let of_family = || {
+                probes
+                    .iter()
+                    .filter(|probe| Family::of(probe.target()) == family)
+            };
+            let echoes = of_family().filter_map(|probe| match probe {
+                Probe::Echo(echo) => Some(echo),
+                Probe::Solicitation(_) => None,
+            });
+            self.send_echoes(family, &echoes.collect::<Vec<_>>());
+            let solicitations = of_family().filter_map(|probe| match probe {
+                Probe::Echo(_) => None,
+                Probe::Solicitation(solicitation) => Some(solicitation),
+            });
+            self.send_solicitations(family, &solicitations.collect::<Vec<_>>());
         }
     }
 
-    fn send_echo(&mut self, probe: &Echo) -> io::Result<()> {
-        let family = Family::of(probe.target);
+    fn send_echoes(&mut self, family: Family, probes: &[&Echo]) {
+        if probes.is_empty() {
+            return;
+        }
         let slot = match family {
             Family::Inet => &mut self.echo4,
             Family::Inet6 => &mut self.echo6,
         };
         let watch = (&self.epoll.get_ref().0, self.interest);
-        opened(slot, watch, || EchoSocket::open(family))?.send(probe)
+        let unsent = &mut self.unsent;
+        match opened(slot, watch, || EchoSocket::open(family)) {
+            Ok(socket) => socket.send_all(probes, |probe, error| {
+                not_sent(unsent, &probe.interface, probe.target, &error);
+            }),
+            Err(error) => none_sent(unsent, probes.len(), &error),
+        }
     }
 
-    fn send_solicitation(&mut self, probe: &Solicitation) -> io::Result<()> {
+    fn send_solicitations(&mut self, family: Family, probes: &[&Solicitation]) {
+        if probes.is_empty() {
+            return;
+        }
         let watch = (&self.epoll.get_ref().0, self.interest);
-        match Family::of(probe.target) {
-            Family::Inet => opened(&mut self.arp, watch, ArpSocket::open)?.send(probe),
-            Family::Inet6 => {
-                opened(&mut self.neighbours, watch, NeighbourSocket::open)?.send(probe)
-            }
+        let unsent = &mut self.unsent;
+        let mut failed = |probe: &Solicitation, error| {
+            not_sent(unsent, &probe.interface, probe.target, &error);
+        };
+        let sent = match family {
+            Family::Inet => opened(&mut self.arp, watch, ArpSocket::open)
+                .map(|socket| socket.send_all(probes, &mut failed)),
+            Family::Inet6 => opened(&mut self.neighbours, watch, NeighbourSocket::open)
+                .map(|socket| socket.send_all(probes, &mut failed)),
+        };
+        if let Err(error) = sent {
+            none_sent(unsent, probes.len(), &error);
         }
     }
 
@@ -159,6 +184,16 @@ impl Probes {
         }
         replies
     }
+}
+
+fn not_sent(unsent: &mut u64, interface: &InterfaceName, target: IpAddr, error: &io::Error) {
+    *unsent = unsent.saturating_add(1);
+    tracing::debug!(target: PROBE, "cannot send to {target} on {interface}: {error}");
+}
+
+fn none_sent(unsent: &mut u64, probes: usize, error: &io::Error) {
+    *unsent = unsent.saturating_add(u64::try_from(probes).unwrap_or(u64::MAX));
+    tracing::debug!(target: PROBE, "no socket for {probes} probes: {error}");
 }
 
 /// The socket of a slot, opened if it is not yet.

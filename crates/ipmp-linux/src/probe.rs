@@ -2,7 +2,7 @@
 //! answers, with the time at which the kernel took them off the link.
 //!
 //! One socket of each kind serves all interfaces: what comes in is looked at once, not once for each
-//! interface, and is taken off the socket many at a time. Each probe says which link it is to leave
+//! interface. Both ways go many at a time. Each probe says which link it is to leave
 //! by, and the kernel says of each answer which link it came in on. Classic BPF programs drop in the
 //! kernel what cannot be an answer to us, so that nobody else's traffic wakes the daemon.
 //!
@@ -17,6 +17,7 @@ mod echo;
 mod filter;
 mod inbox;
 mod neighbour;
+mod outbox;
 
 pub use arp::ArpSocket;
 pub use echo::EchoSocket;

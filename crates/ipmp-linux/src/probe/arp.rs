@@ -18,6 +18,7 @@ use socket2::Socket;
 
 use super::filter;
 use super::inbox::{Datagram, Inbox};
+use super::outbox::{Letter, post};
 use crate::packet::{self, device_address};
 
 /// Length of an Ethernet header.
@@ -47,16 +48,34 @@ impl ArpSocket {
         })
     }
 
-    /// Sends a probe to an IPv4 target. An error says that it has not left: the link is gone or down,
-    /// or its queue is full.
+    /// Sends one probe, as [`Self::send_all`] does.
     pub fn send(&mut self, probe: &Solicitation) -> io::Result<()> {
-        let IpAddr::V4(target) = probe.target else {
-            return Err(Errno::EAFNOSUPPORT.into());
+        let mut result = Ok(());
+        self.send_all(&[probe], |_, error| result = Err(error));
+        result
+    }
+
+    /// Sends probes to IPv4 targets. `unsent` is told which ones have not left and why: the link is
+    /// gone or down, or its queue is full.
+    pub fn send_all(
+        &mut self,
+        probes: &[&Solicitation],
+        unsent: impl FnMut(&Solicitation, io::Error),
+    ) {
+        let macs = &mut self.macs;
+        let letter = |probe: &Solicitation| {
+            let IpAddr::V4(target) = probe.target else {
+                return Err(Errno::EAFNOSUPPORT.into());
+            };
+            let letter = Letter {
+                bytes: request(probe.mac, target)?,
+                to: device_address(probe.index, EtherType::ARP)?,
+                info: (),
+            };
+            macs.insert(probe.index, probe.mac);
+            Ok(letter)
         };
-        let frame = request(probe.mac, target)?;
-        self.macs.insert(probe.index, probe.mac);
-        let device = device_address(probe.index, EtherType::ARP)?;
-        self.socket.send_to(&frame, &device).map(drop)
+        post(&self.socket, probes, letter, unsent);
     }
 
     /// Adds the replies that are there, at most one batch. Tells whether there may be more.

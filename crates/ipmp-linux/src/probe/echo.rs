@@ -5,8 +5,8 @@
 //! subnet, or with the link-local one, must be on the interface. Time to live is 1: nobody's router
 //! carries a probe on.
 
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::io;
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use etherparse::checksum::Sum16BitWords;
@@ -18,13 +18,15 @@ use ipmp_core::Family;
 use ipmp_core::detect::{Echo, EchoReply, Reply};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter::{self, Identifiers};
 use super::inbox::{Datagram, Inbox};
+use super::outbox::{Letter, post};
+
+/// An echo request: header and payload.
+type Packet = [u8; 8 + 16];
 
 /// A socket for the echo probes of all interfaces in one family.
 #[derive(Debug)]
@@ -75,15 +77,27 @@ impl EchoSocket {
         })
     }
 
-    /// Sends a probe of the socket's family, to a target or to all hosts of the link. An error says
-    /// that it has not left: the link is gone or down, the source is no address of this host, there
-    /// is no memory for it.
+    /// Sends one probe, as [`Self::send_all`] does.
     pub fn send(&mut self, probe: &Echo) -> io::Result<()> {
-        self.admit(probe.identifier)?;
-        match (probe.source, probe.target) {
-            (IpAddr::V4(source), IpAddr::V4(target)) => self.send4(probe, source, target),
-            (IpAddr::V6(source), IpAddr::V6(target)) => self.send6(probe, source, target),
-            _ => Err(Errno::EAFNOSUPPORT.into()),
+        let mut result = Ok(());
+        self.send_all(&[probe], |_, error| result = Err(error));
+        result
+    }
+
+    /// Sends probes of the socket's family, each to a target or to all hosts of the link. `unsent` is
+    /// told which ones have not left and why: the link is gone or down, the source is no address of
+    /// this host, there is no memory for it.
+    pub fn send_all(&mut self, probes: &[&Echo], mut unsent: impl FnMut(&Echo, io::Error)) {
+        let mut posted = Vec::with_capacity(probes.len());
+        for &probe in probes {
+            match self.admit(probe.identifier) {
+                Ok(()) => posted.push(probe),
+                Err(error) => unsent(probe, error),
+            }
+        }
+        match self.family {
+            Family::Inet => post(&self.socket, &posted, letter4, unsent),
+            Family::Inet6 => self.send6(&posted, unsent),
         }
     }
 
@@ -109,44 +123,17 @@ impl EchoSocket {
         Ok(())
     }
 
-    fn send4(&self, probe: &Echo, source: Ipv4Addr, target: Ipv4Addr) -> io::Result<()> {
-        let kind = Icmpv4Type::EchoRequest(echo_header(probe));
-        let header = Icmpv4Header::with_checksum(kind, &probe.payload);
-        let from = libc::in_pktinfo {
-            ipi_ifindex: i32::try_from(probe.index).map_err(|_| Errno::ENODEV)?,
-            ipi_spec_dst: libc::in_addr {
-                s_addr: u32::from(source).to_be(),
-            },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        send(
-            &self.socket,
-            &[&header.to_bytes(), &probe.payload],
-            ControlMessage::Ipv4PacketInfo(&from),
-            &SockaddrIn::from(std::net::SocketAddrV4::new(target, 0)),
-        )
-    }
-
-    fn send6(&mut self, probe: &Echo, source: Ipv6Addr, target: Ipv6Addr) -> io::Result<()> {
-        // The kernel fills in the checksum, for which it knows the addresses.
-        let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo_header(probe)));
-        let from = libc::in6_pktinfo {
-            ipi6_addr: libc::in6_addr {
-                s6_addr: source.octets(),
-            },
-            ipi6_ifindex: probe.index,
-        };
-        let socket = if target.is_unicast_link_local() || target.is_multicast() {
-            &self.socket
-        } else {
-            BoundSocket::to(&mut self.bound, probe)?
-        };
-        send(
-            socket,
-            &[&header.to_bytes(), &probe.payload],
-            ControlMessage::Ipv6PacketInfo(&from),
-            &SockaddrIn6::from(SocketAddrV6::new(target, 0, 0, probe.index)),
-        )
+    fn send6(&mut self, probes: &[&Echo], mut unsent: impl FnMut(&Echo, io::Error)) {
+        let (free, bound): (Vec<&Echo>, Vec<&Echo>) = probes
+            .iter()
+            .partition(|probe| is_bound_to_link(probe.target));
+        post(&self.socket, &free, letter6, &mut unsent);
+        for probe in bound {
+            match BoundSocket::to(&mut self.bound, probe) {
+                Ok(socket) => post(socket, &[probe], letter6, &mut unsent),
+                Err(error) => unsent(probe, error),
+            }
+        }
     }
 }
 
@@ -212,21 +199,58 @@ const fn echo_header(probe: &Echo) -> IcmpEchoHeader {
     }
 }
 
-fn send(
-    socket: &Socket,
-    [header, payload]: &[&[u8]; 2],
-    from: ControlMessage<'_>,
-    target: &impl SockaddrLike,
-) -> io::Result<()> {
-    let packet = [IoSlice::new(header), IoSlice::new(payload)];
-    let fd = socket.as_raw_fd();
-    let from = [from];
-    loop {
-        match sendmsg(fd, &packet, &from, MsgFlags::MSG_DONTWAIT, Some(target)) {
-            Err(Errno::EINTR) => {}
-            result => return Ok(result.map(drop)?),
-        }
+/// Whether an IPv6 address says nothing without a link, so that no route can lead elsewhere.
+const fn is_bound_to_link(target: IpAddr) -> bool {
+    match target {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
     }
+}
+
+fn letter4(probe: &Echo) -> io::Result<Letter<Packet, libc::in_pktinfo>> {
+    let (IpAddr::V4(source), IpAddr::V4(target)) = (probe.source, probe.target) else {
+        return Err(Errno::EAFNOSUPPORT.into());
+    };
+    let kind = Icmpv4Type::EchoRequest(echo_header(probe));
+    let header = Icmpv4Header::with_checksum(kind, &probe.payload);
+    Ok(Letter {
+        bytes: packet(&header.to_bytes(), probe),
+        to: SocketAddrV4::new(target, 0).into(),
+        info: libc::in_pktinfo {
+            ipi_ifindex: i32::try_from(probe.index).map_err(|_| Errno::ENODEV)?,
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from(source).to_be(),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        },
+    })
+}
+
+fn letter6(probe: &Echo) -> io::Result<Letter<Packet, libc::in6_pktinfo>> {
+    let (IpAddr::V6(source), IpAddr::V6(target)) = (probe.source, probe.target) else {
+        return Err(Errno::EAFNOSUPPORT.into());
+    };
+    // The kernel fills in the checksum, for which it knows the addresses.
+    let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo_header(probe)));
+    Ok(Letter {
+        bytes: packet(&header.to_bytes(), probe),
+        to: SocketAddrV6::new(target, 0, 0, probe.index).into(),
+        info: libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: source.octets(),
+            },
+            ipi6_ifindex: probe.index,
+        },
+    })
+}
+
+fn packet(header: &[u8], probe: &Echo) -> Packet {
+    let mut packet = [0; size_of::<Packet>()];
+    let bytes = header.iter().chain(&probe.payload);
+    for (at, byte) in packet.iter_mut().zip(bytes) {
+        *at = *byte;
+    }
+    packet
 }
 
 /// The echo reply that a raw socket received.

@@ -22,6 +22,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter;
 use super::inbox::{Datagram, Inbox};
+use super::outbox::{Letter, post};
 use crate::packet::{self, HOP_LIMIT, device_address};
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -62,21 +63,40 @@ impl NeighbourSocket {
         })
     }
 
-    /// Sends a solicitation for an IPv6 target. An error says that it has not left: the link is gone
-    /// or down, or its queue is full.
+    /// Sends one probe, as [`Self::send_all`] does.
     pub fn send(&mut self, probe: &Solicitation) -> io::Result<()> {
-        let (IpAddr::V6(target), None | Some(IpAddr::V6(_))) = (probe.target, probe.source) else {
-            return Err(Errno::EAFNOSUPPORT.into());
+        let mut result = Ok(());
+        self.send_all(&[probe], |_, error| result = Err(error));
+        result
+    }
+
+    /// Sends solicitations for IPv6 targets. `unsent` is told which ones have not left and why: the
+    /// link is gone or down, or its queue is full.
+    pub fn send_all(
+        &mut self,
+        probes: &[&Solicitation],
+        unsent: impl FnMut(&Solicitation, io::Error),
+    ) {
+        let asked = &mut self.asked;
+        let letter = |probe: &Solicitation| {
+            let (IpAddr::V6(target), None | Some(IpAddr::V6(_))) = (probe.target, probe.source)
+            else {
+                return Err(Errno::EAFNOSUPPORT.into());
+            };
+            let source = match probe.source {
+                Some(IpAddr::V6(source)) => Some(source),
+                _ => None,
+            };
+            let mac = probe.mac;
+            let letter = Letter {
+                bytes: solicitation(mac, source, target)?,
+                to: device_address(probe.index, EtherType::IPV6)?,
+                info: (),
+            };
+            asked.insert(probe.index, Asked { mac, source });
+            Ok(letter)
         };
-        let source = match probe.source {
-            Some(IpAddr::V6(source)) => Some(source),
-            _ => None,
-        };
-        let frame = solicitation(probe.mac, source, target)?;
-        let mac = probe.mac;
-        self.asked.insert(probe.index, Asked { mac, source });
-        let device = device_address(probe.index, EtherType::IPV6)?;
-        self.frames.send_to(&frame, &device).map(drop)
+        post(&self.frames, probes, letter, unsent);
     }
 
     /// Adds the advertisements that are there, at most one batch. Tells whether there may be more.

@@ -31,6 +31,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("one_socket_serves_all_links", one_socket_serves_all_links),
     ("many_are_taken_at_a_time", many_are_taken_at_a_time),
     (
+        "what_is_refused_holds_up_nothing",
+        what_is_refused_holds_up_nothing,
+    ),
+    (
         "a_probe_needs_its_link_and_address",
         a_probe_needs_its_link_and_address,
     ),
@@ -292,16 +296,76 @@ fn many_are_taken_at_a_time(mut world: World) {
     echo(&mut socket, &probe(index, "192.0.2.1", "192.0.2.254", 0));
     // More than the system's usual receive buffer holds.
     let count = 1000;
-    for sequence in 1..=count {
-        let one = probe(index, "192.0.2.1", "192.0.2.254", sequence);
-        socket.send(&one).unwrap();
-    }
+    let probes: Vec<Echo> = (1..=count)
+        .map(|sequence| probe(index, "192.0.2.1", "192.0.2.254", sequence))
+        .collect();
+    let all: Vec<&Echo> = probes.iter().collect();
+    socket.send_all(&all, |probe, error| panic!("{}: {error}", probe.sequence));
     let mut sequences = Vec::new();
     while sequences.len() < usize::from(count) {
         assert!(wait_readable(&socket, PATIENCE), "{} came", sequences.len());
         sequences.extend(received(&mut socket).iter().map(|reply| reply.sequence));
     }
     assert!(sequences.into_iter().eq(1..=count));
+}
+
+/// Probes over IPv4, IPv6 of the link and of a subnet, sent together with some that cannot leave.
+fn what_is_refused_holds_up_nothing(mut world: World) {
+    let cables = [world.cable("ge0", "sw0"), world.cable("ge1", "sw1")];
+    for (at, (index, far)) in (0..).zip(cables) {
+        for subnet in [
+            format!("10.0.{at}."),
+            "fe80::".to_owned(),
+            format!("2001:db8:{at}::"),
+        ] {
+            let length = if subnet.starts_with('1') { 24 } else { 64 };
+            world.far_address(far, &format!("{subnet}254/{length}"));
+            let own = add_address(index, &format!("{subnet}{}/{length}", at + 1));
+            must(&mut world.near, [own]);
+        }
+    }
+    let gone = cables.map(|(index, _)| index).into_iter().max().unwrap() + 100;
+    let send = |subnets: [&str; 2]| {
+        let mut socket = open(&format!("{}1", subnets[0]));
+        let mut probes = Vec::new();
+        for sequence in 1..=6 {
+            let at = usize::from(sequence % 2);
+            let (own, far) = (at + 1, format!("{}254", subnets[at]));
+            let mut one = probe(
+                cables[at].0,
+                &format!("{}{own}", subnets[at]),
+                &far,
+                sequence,
+            );
+            one.interface = name(["ge0", "ge1"][at]);
+            match sequence {
+                // No such source, no such link, another family's target.
+                1 => one.source = ip(&format!("{}99", subnets[at])),
+                3 => one.index = gone,
+                6 => one.target = ip(["127.0.0.1", "::1"][usize::from(one.target.is_ipv4())]),
+                _ => {}
+            }
+            probes.push(one);
+        }
+        let mut unsent = Vec::new();
+        let all: Vec<&Echo> = probes.iter().collect();
+        socket.send_all(&all, |probe, _| unsent.push(probe.sequence));
+        unsent.sort_unstable();
+        assert_eq!(unsent, [1, 3, 6], "{subnets:?}");
+        let mut answered = Vec::new();
+        while answered.len() < 3 {
+            assert!(
+                wait_readable(&socket, PATIENCE),
+                "{answered:?} of {subnets:?}"
+            );
+            answered.extend(received(&mut socket).iter().map(|reply| reply.sequence));
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [2, 4, 5], "{subnets:?}");
+    };
+    send(["10.0.0.", "10.0.1."]);
+    send(["fe80::", "fe80::"]);
+    send(["2001:db8:0::", "2001:db8:1::"]);
 }
 
 fn a_probe_needs_its_link_and_address(mut world: World) {
