@@ -15,6 +15,10 @@ use crate::Time;
 /// A burst for less than this would come faster than the loop can send.
 const MIN_GAP: Duration = Duration::from_millis(1);
 
+/// Once the burst is out, and while the link layer answers, it is asked so often in the time in which it
+/// must answer once: packets get lost.
+const QUESTIONS: u32 = 8;
+
 /// What silences taught is half forgotten after this long.
 const FORGETTING: Duration = Duration::from_mins(10);
 
@@ -34,6 +38,29 @@ pub(super) struct Confirmation {
     asked: bool,
     /// Whether it is only testimony for another interface, no suspicion of this one.
     testimony: bool,
+    /// What the link layer has said to it.
+    below: Option<Below>,
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A probe of the burst.
+    Probe,
+    /// A question to the link layer alone: targets that limit how many echoes they answer are not to be
+    /// asked for more.
+    Below,
+}
+
+/// Answers on the link layer while no echo comes back.
+#[derive(Clone, Copy, Debug)]
+struct Below {
+    /// The last one.
+    at: Time,
+    /// How long they may stay away.
+    silence: Duration,
+    /// How long echoes are waited for while they come, from the beginning.
+    longest: Duration,
 }
 
 impl Confirmation {
@@ -50,6 +77,7 @@ impl Confirmation {
             next: now,
             asked: false,
             testimony: false,
+            below: None,
         }
     }
 
@@ -76,7 +104,7 @@ impl Confirmation {
     /// When there is something to do: a probe to send, or the silence is over.
     pub(super) fn deadline(&self, now_or_before: Time) -> Option<Time> {
         let over = self.until();
-        let next = (self.left > 0).then_some(self.next);
+        let next = self.has_probes().then_some(self.next);
         [next, Some(over), self.asks_at()]
             .into_iter()
             .flatten()
@@ -86,33 +114,59 @@ impl Confirmation {
 
     /// When the silence has lasted long enough.
     pub(super) fn until(&self) -> Time {
-        self.since + self.silence
+        let until = self.since + self.silence;
+        self.below.map_or(until, |below| {
+            let silent = below.at + below.silence;
+            until.max(silent.min(self.since + below.longest))
+        })
     }
 
     pub(super) fn is_over(&self, now: Time) -> bool {
         now >= self.until()
     }
 
-    /// Waits for so long at least, from its beginning.
-    pub(super) fn extend(&mut self, silence: Duration) {
-        self.silence = self.silence.max(silence);
+    /// There was an answer at `at`, on the link layer only. As long as there is one within each
+    /// `silence`, echoes are waited for until `longest` is over.
+    pub(super) fn answered_below(&mut self, at: Time, silence: Duration, longest: Duration) {
+        let at = self.below.map_or(at, |below| below.at.max(at));
+        self.below = Some(Below {
+            at,
+            silence,
+            longest,
+        });
     }
 
     /// A stretch in which we slept ourselves is no silence of others.
     pub(super) fn overslept(&mut self, late: Duration) {
         if late > self.gap {
             self.since = self.since + late;
+            if let Some(below) = &mut self.below {
+                below.at = below.at + late;
+            }
         }
     }
 
-    /// Whether a probe is due now; if so, it counts as sent.
-    pub(super) fn take_probe(&mut self, now: Time) -> bool {
-        if self.left == 0 || now < self.next {
-            return false;
+    /// What is due now, if anything; it counts as sent.
+    pub(super) fn take_probe(&mut self, now: Time) -> Option<Due> {
+        if !self.has_probes() || now < self.next {
+            return None;
         }
-        self.left -= 1;
-        self.next = now + self.gap;
-        true
+        let due = if self.left > 0 {
+            Due::Probe
+        } else {
+            Due::Below
+        };
+        self.left = self.left.saturating_sub(1);
+        self.next = now
+            + match self.below {
+                Some(below) if self.left == 0 => (below.silence / QUESTIONS).max(MIN_GAP),
+                _ => self.gap,
+            };
+        Some(due)
+    }
+
+    const fn has_probes(&self) -> bool {
+        self.left > 0 || self.below.is_some()
     }
 
     /// When the others are asked: not at once, for most suspicions end soon, but early enough for

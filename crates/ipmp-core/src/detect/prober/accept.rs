@@ -114,11 +114,14 @@ impl Prober {
     }
 
     /// The targets are there, but do not answer echo requests: perhaps they limit how many they
-    /// answer. They are given the time for one.
+    /// answer. They are given the time for one, as long as the link layer goes on answering: if that
+    /// falls silent too, a limit does not explain it, and the failure is to be found in time.
     fn notice(&mut self, received: Time, pace: Pace) {
         self.last_advertisement = self.last_advertisement.max(Some(received));
-        if let Some(confirmation) = &mut self.confirmation {
-            confirmation.extend(pace.detection_time.max(LIMITED));
+        if let (Some(confirmation), Some(burst)) = (&mut self.confirmation, pace.confirm) {
+            let in_time = pace.detection_time.saturating_sub(pace.interval);
+            let silence = (burst.silence * 2).min(in_time);
+            confirmation.answered_below(received, silence, pace.detection_time.max(LIMITED));
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::super::Finding;
+use super::super::confirm::Due;
 use super::super::history::{Outcome, Sample};
 use super::super::payload::{self, Kind};
 use super::super::random::Random;
@@ -102,19 +103,17 @@ impl Prober {
         random: &mut Random,
         findings: &mut Vec<Finding>,
     ) {
-        let due = self
-            .confirmation
-            .as_mut()
-            .is_some_and(|confirmation| confirmation.take_probe(now));
-        if !due {
+        let Some(due) = self.confirmation.as_mut().and_then(|it| it.take_probe(now)) else {
             return;
-        }
+        };
         let Some(target) = self.targets.take_turn() else {
             return;
         };
-        self.tally.sent += 1;
-        self.emit(now, name, Kind::Burst, target, random, findings);
-        self.decision = self.next_decision(now, pace);
+        if due == Due::Probe {
+            self.tally.sent += 1;
+            self.emit(now, name, Kind::Burst, target, random, findings);
+            self.decision = self.next_decision(now, pace);
+        }
         if self.means.has_echo()
             && let Some(probe) = self.means.solicitation(name, target)
         {
