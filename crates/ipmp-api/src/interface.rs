@@ -213,3 +213,6 @@ pub struct Description {
 
 /// The description of every varlink service's own interface.
 pub const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalNa
 /// Logicals are named by where they are now. While their interface is absent
 /// (`absent` below) they are named by where they belong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Command {
     /// Make an interface known to IP for a family (`plumb`), or create this logical (`plumb` with a
     /// unit). Answers [`Answer::AlreadyExists`] where it is plumbed.

@@ -189,21 +189,23 @@ fn exporter_of_an_ordinary_user_answers_over_http() -> Result<(), Failed> {
         }
     }
 
-    // A daemon that ends is a metric, and so is one that comes back.
+    // A daemon that ends, or does not answer, is a metric; and so is one that comes back.
+    let shows = |what: &str, up: &str| -> Result<(), Failed> {
+        let reply = exporter.gets("/metrics")?;
+        same(what, &value_of(&reply, "ipmp_up"), &Some(up))
+    };
     bed.signals_daemon(Signal::SIGTERM)?;
     bed.awaits_no_daemon()?;
-    let up = |reply: &str| value_of(reply, "ipmp_up").map(str::to_owned);
-    same(
-        "ipmp_up",
-        &up(&exporter.gets("/metrics")?).as_deref(),
-        &Some("0"),
-    )?;
+    shows("no daemon", "0")?;
     bed.types("in.mpathd")?;
-    same(
-        "ipmp_up",
-        &up(&exporter.gets("/metrics")?).as_deref(),
-        &Some("1"),
-    )
+    shows("another daemon", "1")?;
+    bed.signals_daemon(Signal::SIGSTOP)?;
+    shows("a daemon that does not answer", "0")?;
+    bed.signals_daemon(Signal::SIGCONT)?;
+    wait_until("the daemon answers again", PATIENCE, || {
+        shows("the daemon", "1").is_ok()
+    })?;
+    Ok(())
 }
 
 fn exporter_of_an_ordinary_user_outlives_bad_requests_and_slow_clients() -> Result<(), Failed> {

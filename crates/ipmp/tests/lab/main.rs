@@ -17,6 +17,7 @@ mod behaviour;
 mod carrier;
 mod commands;
 mod control_socket;
+mod crowd;
 mod eeprom;
 mod exporter;
 mod faults;
@@ -25,9 +26,11 @@ mod flags;
 mod inet6;
 mod killed;
 mod labs;
+mod limits;
 mod moving;
 mod ordinary_user;
 mod privileges;
+mod protocol;
 mod recording;
 mod restart;
 mod routes;
@@ -65,9 +68,11 @@ fn tests() -> Vec<Test> {
         inet6::TESTS,
         killed::TESTS,
         labs::TESTS,
+        limits::TESTS,
         moving::TESTS,
         ordinary_user::TESTS,
         privileges::TESTS,
+        protocol::TESTS,
         recording::TESTS,
         restart::TESTS,
         routes::TESTS,
@@ -90,6 +95,7 @@ fn documents_name_tests_that_exist() -> Result<(), Failed> {
             "docs/acceptance.md",
             include_str!("../../../../docs/acceptance.md"),
         ),
+        ("SECURITY.md", include_str!("../../../../SECURITY.md")),
         (
             "docs/reliability.md",
             include_str!("../../../../docs/reliability.md"),
@@ -167,6 +173,9 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = crowd::main() {
+        return code;
+    }
     let entered = ipmp_lab::enter();
     let arguments = Arguments::from_args();
     let refused = entered.err().map(|error| error.to_string());
