@@ -263,7 +263,9 @@ impl Engine {
             self.announcements.next_deadline(),
             self.shadows.next_deadline(),
             self.watch.next_deadline(),
-            self.contests.next_deadline(),
+            self.contests
+                .next_deadline()
+                .filter(|_| self.applying.is_none()),
             self.lingering.next_deadline(),
             self.refusals.next_deadline(),
             self.failures
@@ -306,13 +308,23 @@ impl Engine {
     fn observe(&mut self, now: Time, changes: Vec<Change>, actions: &mut Vec<Action>) {
         let mut first = false;
         let mut is_about_links = false;
+        let mut hand = None;
         for change in changes {
+            if let Change::By(by) = change {
+                hand = by;
+                continue;
+            }
             first |= !self.seen && matches!(change, Change::Resync(_));
             is_about_links |= matches!(
                 change,
                 Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
             );
             self.shadows.observe(now, &change, &self.kernel);
+            let index = &self.index;
+            self.contests
+                .observe(now, &change, hand.as_ref(), &self.kernel, |ip| {
+                    index.is_asked(ip)
+                });
             if let Change::LinkGone(index) = &change
                 && let Some(link) = self.kernel.links.get(index)
                 && self.is_member(&link.name)
@@ -377,7 +389,7 @@ impl Engine {
             if self.applying.is_some() {
                 break;
             }
-            let plan = self.plan(now);
+            let plan = self.plan(now, actions);
             if !plan.is_empty() {
                 self.save(actions);
                 self.applying = Some(plan.clone());
@@ -397,6 +409,7 @@ impl Engine {
                 break;
             };
             self.failures.release(now);
+            self.contests.release();
             let failing = self.failures.known();
             let before = Before {
                 asked: self.asked.clone(),
@@ -436,7 +449,7 @@ impl Engine {
         self.once.clear();
     }
 
-    fn plan(&mut self, now: Time) -> Plan {
+    fn plan(&mut self, now: Time, actions: &mut Vec<Action>) -> Plan {
         let layout = self.layout();
         let desired = layout.desired(&self.kernel);
         let ours = self.our_addresses();
@@ -474,12 +487,14 @@ impl Engine {
 
         // What failed a moment ago is not tried again at once, but does not hold up the rest.
         self.failures.retain(&plan.operations);
+        self.contests.retain(&plan.operations);
         plan.operations.retain(|operation| {
             !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
         });
         for operation in &plan.operations {
             self.contests.note(now, operation);
         }
+        self.say_undone(&plan.operations, actions);
         plan
     }
 
@@ -516,10 +531,11 @@ impl Engine {
             }
             self.refusals.note(now, &operation, &error);
             let text = operation.to_string();
-            if self.failures.note(now, operation) {
+            let reason = error.to_string();
+            if self.failures.note(now, operation, reason.clone()) {
                 actions.push(Action::Log(Message::OperationFailed {
                     operation: text,
-                    reason: error.to_string(),
+                    reason,
                 }));
             }
         }

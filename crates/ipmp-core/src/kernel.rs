@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::hand::Hand;
 use crate::{Family, InterfaceAddress, InterfaceName, MacAddress};
 
 /// The protocol number of addresses, routes and nexthops that are ours (`IFA_PROTO`,
@@ -300,6 +301,9 @@ pub enum Change {
     NexthopGone(u32),
     /// A sysctl of a link was read: link index, which, value.
     Sysctl(u32, Sysctl, i32),
+    /// Whose doing the changes of this event are that follow, up to the next of these; `None`, and what
+    /// comes before the first: ours, or nobody said.
+    By(Option<Hand>),
     /// All was read anew.
     Resync(Kernel),
 }
@@ -342,6 +346,7 @@ impl Kernel {
             Change::Sysctl(index, sysctl, value) => {
                 self.sysctls.insert((index, sysctl), value);
             }
+            Change::By(_) => {}
             Change::Resync(kernel) => *self = kernel,
         }
     }

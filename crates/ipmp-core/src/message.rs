@@ -204,6 +204,27 @@ interface_messages! {
         /// Which group.
         group: GroupName,
     }
+    /// Another hand undid something; it is done again.
+    Undone {
+        /// What.
+        what: String,
+        /// How many other things at the same time.
+        more: usize,
+        /// Who.
+        by: String,
+    }
+    /// Another hand undoes something again and again; it is left alone for a while.
+    Contested {
+        /// What.
+        what: String,
+        /// Who, if that is known.
+        by: Option<String>,
+    }
+    /// What was contested is not undone any more, or not wanted.
+    Uncontested {
+        /// What.
+        what: String,
+    }
     /// The kernel refused an operation.
     OperationFailed {
         /// The operation, as text.
@@ -224,6 +245,8 @@ impl Message {
             | Self::InterfaceRemoved { .. }
             | Self::UniqueMac { .. }
             | Self::Moved { .. }
+            | Self::Undone { .. }
+            | Self::Uncontested { .. }
             | Self::DetectionTimeImproved { .. } => Severity::Info,
             Self::SubnetAcrossGroups { .. }
             | Self::OnlyStandbys { .. }
@@ -378,6 +401,18 @@ impl fmt::Display for Message {
             Self::OnlyStandbys { group } => {
                 write!(f, "Group {group} has standby interfaces but no active one")
             }
+            Self::Undone { what, more: 0, by } => write!(f, "{by} undid {what}; it is set anew"),
+            Self::Undone { what, more, by } => {
+                write!(f, "{by} undid {what} and {more} more; they are set anew")
+            }
+            Self::Contested { what, by } => {
+                let by = by.as_deref().unwrap_or("another hand");
+                write!(
+                    f,
+                    "Contested: {what}: {by} undoes it again and again; it is left alone for a while"
+                )
+            }
+            Self::Uncontested { what } => write!(f, "Not contested any more: {what}"),
             Self::OperationFailed { operation, reason } => {
                 write!(f, "Cannot {operation}: {reason}")
             }

@@ -71,6 +71,19 @@ pub enum Record {
     },
     /// A failover, failback or move is complete.
     Outage(Outage),
+    /// Another hand undoes something again and again, or does not any more.
+    Contest {
+        /// What.
+        what: String,
+        /// The interface it is about, if it is about one.
+        interface: Option<InterfaceName>,
+        /// The address it is about, if it is about one.
+        address: Option<IpAddr>,
+        /// Who undoes it, as far as the kernel tells.
+        by: Option<String>,
+        /// Whether it is contested now.
+        contested: bool,
+    },
     /// Anything else the daemon has to say.
     Message {
         /// How much it matters.
@@ -236,7 +249,7 @@ impl Record {
             Self::Interface { interface, .. }
             | Self::Link { interface, .. }
             | Self::Outage(Outage { interface, .. }) => Some(interface),
-            Self::Group { interface, .. } => interface.as_ref(),
+            Self::Group { interface, .. } | Self::Contest { interface, .. } => interface.as_ref(),
             Self::Address { from, to, .. } => match to {
                 Some(to) => Some(to),
                 None => from.as_ref(),
@@ -253,7 +266,7 @@ impl Record {
             | Self::Address { group, .. }
             | Self::Outage(Outage { group, .. }) => group.as_ref(),
             Self::Group { group, .. } => Some(group),
-            Self::Message { .. } => None,
+            Self::Contest { .. } | Self::Message { .. } => None,
         }
     }
 
@@ -265,6 +278,7 @@ impl Record {
             Self::Group { .. } => "group",
             Self::Address { .. } => "address",
             Self::Outage(_) => "outage",
+            Self::Contest { .. } => "contest",
             Self::Message { .. } => "message",
         }
     }
@@ -310,6 +324,16 @@ impl fmt::Display for Record {
                 (_, None) => write!(f, "{address} is nowhere"),
             },
             Self::Outage(outage) => outage.fmt(f),
+            Self::Contest {
+                what,
+                by,
+                contested: true,
+                ..
+            } => {
+                let by = by.as_deref().unwrap_or("another hand");
+                write!(f, "{what} is contested: {by} undoes it again and again")
+            }
+            Self::Contest { what, .. } => write!(f, "{what} is not contested any more"),
             Self::Message { message, .. } => f.write_str(message),
         }
     }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Outage;
 use crate::totals::Totals;
-use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress};
+use crate::{
+    Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress, Time,
+};
 
 /// Gives each state its word, the same in tables, sentences, JSON and metrics.
 macro_rules! words {
@@ -54,6 +56,12 @@ pub struct Snapshot {
     /// The last failovers and failbacks, oldest first; ones under way are last.
     #[serde(default)]
     pub outages: Vec<Outage>,
+    /// What another hand undoes again and again, so that it is left alone for a while.
+    #[serde(default)]
+    pub contested: Vec<Contested>,
+    /// What the kernel refuses.
+    #[serde(default)]
+    pub failing: Vec<Failing>,
     /// What was counted since the daemon was started.
     #[serde(default)]
     pub totals: Totals,
@@ -86,6 +94,44 @@ pub struct Resyncs {
     pub carrier: u64,
     /// An operation failed, or a device came back.
     pub doubt: u64,
+}
+
+/// Something that another hand undoes again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Contested {
+    /// What, as `address 192.168.0.88 on ge1`.
+    pub what: String,
+    /// The interface it is about, if it is about one.
+    pub interface: Option<InterfaceName>,
+    /// The address it is about, if it is about one.
+    pub address: Option<IpAddr>,
+    /// Since when it is left alone.
+    pub since: Time,
+    /// Who undoes it, as far as the kernel tells.
+    pub by: Option<String>,
+    /// When it is tried again; `None` while it is not known yet whether it stays.
+    pub again: Option<Time>,
+}
+
+/// Something that the kernel refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Failing {
+    /// What, as `arp_ignore of ge1`.
+    pub what: String,
+    /// The interface it is about, if it is about one.
+    pub interface: Option<InterfaceName>,
+    /// The address it is about, if it is about one.
+    pub address: Option<IpAddr>,
+    /// Since when.
+    pub since: Time,
+    /// What the kernel says.
+    pub reason: String,
+    /// How often it was tried.
+    pub times: u32,
+    /// When it is tried again.
+    pub again: Time,
 }
 
 /// An interface.

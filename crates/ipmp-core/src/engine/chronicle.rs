@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Engine, LogicalKey};
 use crate::message::Message;
 use crate::record::{Cause, Direction, Record};
-use crate::snapshot::{GroupState, InterfaceState, LinkState, ProbeState};
+use crate::snapshot::{Contested, GroupState, InterfaceState, LinkState, ProbeState};
 use crate::{Action, Flags, GroupName, InterfaceName, Time};
 
 /// What was.
@@ -20,6 +20,8 @@ pub(super) struct Chronicle {
     interfaces: BTreeMap<InterfaceName, Member>,
     groups: BTreeMap<GroupName, GroupState>,
     addresses: BTreeMap<LogicalKey, Place>,
+    /// What is contested, by its name.
+    contested: BTreeMap<String, Contested>,
 }
 
 /// A watched interface, as far as there are records of it.
@@ -71,6 +73,7 @@ impl Engine {
             let first_causes = self.record_interfaces(&mut records);
             self.record_groups(&first_causes, &mut records);
             self.record_addresses(&mut records);
+            self.record_contests(actions, &mut records);
             self.account(now, actions, &mut records);
         }
         self.totals.count(&records);
@@ -272,6 +275,36 @@ impl Engine {
                 from,
                 to,
                 cause,
+            }));
+        }
+    }
+
+    /// Says, too, what is contested, as only here it is known what was.
+    fn record_contests(&mut self, actions: &mut Vec<Action>, records: &mut Vec<Action>) {
+        let contested = self.contested().into_iter();
+        let is: BTreeMap<String, Contested> = contested
+            .map(|contested| (contested.what.clone(), contested))
+            .collect();
+        let was = std::mem::replace(&mut self.chronicle.contested, is.clone());
+        let begun = is.iter().filter(|(what, _)| !was.contains_key(*what));
+        let ended = was.iter().filter(|(what, _)| !is.contains_key(*what));
+        let begun = begun.map(|(_, contested)| (contested, true));
+        for (contested, begins) in begun.chain(ended.map(|(_, contested)| (contested, false))) {
+            let (what, by) = (contested.what.clone(), contested.by.clone());
+            actions.push(Action::Log(if begins {
+                Message::Contested {
+                    what: what.clone(),
+                    by: by.clone(),
+                }
+            } else {
+                Message::Uncontested { what: what.clone() }
+            }));
+            records.push(Action::Record(Record::Contest {
+                what,
+                interface: contested.interface.clone(),
+                address: contested.address,
+                by,
+                contested: begins,
             }));
         }
     }

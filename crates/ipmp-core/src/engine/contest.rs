@@ -1,28 +1,151 @@
 //! Operations that are done over and over: another hand undoes them, or the kernel does not do what
-//! it says. They are left alone for a while; everything else goes on.
+//! it says. Such an operation is *contested*: it is left alone for a while, tried once, and left alone
+//! for twice as long if it is undone again; everything else goes on. When what was tried stays for
+//! [`WINDOW`], it is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::Time;
+use super::Engine;
+use crate::hand::{Hand, route_protocol};
+use crate::kernel::{Change, Hop, Kernel, PROTOCOL};
 use crate::plan::Operation;
+use crate::snapshot::Contested;
+use crate::{Action, InterfaceAddress, InterfaceName, Message, Time};
 
 /// How often an operation may be done within [`WINDOW`]. A cable that flaps once a second stays
 /// below it, two programs that undo each other's work do not.
 const LIMIT: usize = 20;
 
-/// How far back operations are counted.
+/// How far back operations are counted, and how long what is contested must stay to be ours again.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Operations done of late.
+/// How long a contested operation is left alone first; the time doubles each time it is undone again.
+const MIN_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long it is left alone at most. Nobody tells when the other hand has given up.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long it is remembered who undid something.
+const REMEMBERED: Duration = Duration::from_mins(2);
+
+/// Operations done of late, and those that are contested.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Contests {
     recent: BTreeMap<Operation, Vec<Time>>,
     pruned: Time,
-    held_until: Option<Time>,
+    contested: BTreeMap<Operation, Contest>,
+    /// Who undid something of ours, and when; whether that was said.
+    undone: BTreeMap<Thing, Undone>,
+}
+
+/// A contested operation.
+#[derive(Clone, Debug)]
+struct Contest {
+    since: Time,
+    pause: Duration,
+    next: Next,
+    by: Option<String>,
+}
+
+/// What becomes of a contested operation next.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// It is tried again then.
+    Again(Time),
+    /// It is tried again whenever a plan has it.
+    Free,
+    /// It was done then, and is watched for whether it is undone.
+    Done(Time),
+}
+
+#[derive(Clone, Debug)]
+struct Undone {
+    at: Time,
+    by: String,
+    is_said: bool,
+}
+
+/// What an operation is about, by which that is found which undid it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing {
+    Address(u32, IpAddr),
+    Route(InterfaceAddress, u32),
+    Nexthop(u32),
+}
+
+impl Thing {
+    fn of(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::AddAddress(new) => Some(Self::Address(new.index, new.address.ip)),
+            Operation::RemoveAddress { index, address } => Some(Self::Address(*index, address.ip)),
+            Operation::SetNexthop(nexthop) => Some(Self::Nexthop(nexthop.id)),
+            Operation::RemoveNexthop(id) => Some(Self::Nexthop(*id)),
+            Operation::AddRoute(route)
+            | Operation::ReplaceRoute(route)
+            | Operation::RemoveRoute(route) => Some(Self::Route(route.destination, route.metric)),
+            Operation::SetUp { .. }
+            | Operation::SetMac { .. }
+            | Operation::SetMtu { .. }
+            | Operation::SetSysctl { .. } => None,
+        }
+    }
 }
 
 impl Contests {
+    /// Takes note of who changes something of ours. `kernel` is what was known before.
+    pub(super) fn observe(
+        &mut self,
+        now: Time,
+        change: &Change,
+        hand: Option<&Hand>,
+        kernel: &Kernel,
+        is_asked: impl Fn(IpAddr) -> bool,
+    ) {
+        let is_ours = |id| kernel.nexthops.get(id).is_some_and(|hop| hop.protocol == PROTOCOL);
+        let mut by = hand.map(ToString::to_string);
+        let thing = match change {
+            Change::AddressGone(index, address) if is_asked(address.ip) => {
+                Thing::Address(*index, address.ip)
+            }
+            Change::Address(there) if is_asked(there.address.ip) => {
+                Thing::Address(there.index, there.address.ip)
+            }
+            Change::RouteGone(route) if route.protocol == PROTOCOL => {
+                Thing::Route(route.destination, route.metric)
+            }
+            // A route of somebody else's in the place of ours.
+            Change::Route(route)
+                if route.protocol != PROTOCOL
+                    && kernel.routes_to(route.destination).any(|there| {
+                        there.protocol == PROTOCOL && there.metric == route.metric
+                    }) =>
+            {
+                let protocol = format!("route protocol {}", route_protocol(route.protocol));
+                by = Some(match by {
+                    Some(by) => format!("{by} ({protocol})"),
+                    None => protocol,
+                });
+                Thing::Route(route.destination, route.metric)
+            }
+            Change::NexthopGone(id) if is_ours(id) => Thing::Nexthop(*id),
+            Change::Nexthop(nexthop) if is_ours(&nexthop.id) => Thing::Nexthop(nexthop.id),
+            _ => return,
+        };
+        if let Some(by) = by {
+            let is_said = self.undone.get(&thing).is_some_and(|known| {
+                known.is_said && known.by == by && known.at + WINDOW > now
+            });
+            let undone = Undone {
+                at: now,
+                by,
+                is_said,
+            };
+            self.undone.insert(thing, undone);
+        }
+    }
+
     /// Takes note of an operation that is about to be done.
     pub(super) fn note(&mut self, now: Time, operation: &Operation) {
         if self.pruned + WINDOW <= now {
@@ -31,12 +154,30 @@ impl Contests {
                 times.retain(|&time| time + WINDOW > now);
                 !times.is_empty()
             });
+            self.undone.retain(|_, undone| undone.at + REMEMBERED > now);
         }
         self.recent.entry(operation.clone()).or_default().push(now);
+        if let Some(contest) = self.contested.get_mut(operation) {
+            contest.next = Next::Done(now);
+        }
     }
 
     /// Whether an operation was done so often of late that it is to wait.
     pub(super) fn is_contested(&mut self, now: Time, operation: &Operation) -> bool {
+        let undone = Thing::of(operation).and_then(|thing| self.undone.get(&thing));
+        let by = undone.map(|undone| undone.by.clone());
+        if let Some(contest) = self.contested.get_mut(operation) {
+            contest.by = by.or(contest.by.take());
+            return match contest.next {
+                Next::Again(_) => true,
+                Next::Free => false,
+                Next::Done(_) => {
+                    contest.pause = (contest.pause * 2).min(MAX_PAUSE);
+                    contest.next = Next::Again(now + contest.pause);
+                    true
+                }
+            };
+        }
         let Some(times) = self.recent.get_mut(operation) else {
             return false;
         };
@@ -44,17 +185,152 @@ impl Contests {
         if times.len() < LIMIT {
             return false;
         }
-        let until = times.first().map(|&first| first + WINDOW);
-        self.held_until = self.held_until.into_iter().chain(until).max();
+        let contest = Contest {
+            since: now,
+            pause: MIN_PAUSE,
+            next: Next::Again(now + MIN_PAUSE),
+            by,
+        };
+        self.contested.insert(operation.clone(), contest);
         true
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.held_until
+    /// Forgets what is not wanted any more.
+    pub(super) fn retain(&mut self, wanted: &[Operation]) {
+        if !self.contested.is_empty() {
+            let wanted: BTreeSet<&Operation> = wanted.iter().collect();
+            self.contested.retain(|operation, contest| {
+                matches!(contest.next, Next::Done(_)) || wanted.contains(operation)
+            });
+        }
     }
 
-    /// Lets operations that waited be tried again.
+    /// Has everything tried again at once, as a command is to be answered by what is.
+    pub(super) fn release(&mut self) {
+        for contest in self.contested.values_mut() {
+            if matches!(contest.next, Next::Again(_)) {
+                contest.next = Next::Free;
+            }
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let times = self.contested.values().filter_map(|contest| match contest.next {
+            Next::Again(at) => Some(at),
+            Next::Free => None,
+            Next::Done(at) => Some(at + WINDOW),
+        });
+        times.min()
+    }
+
+    /// Lets operations that waited be tried again, and forgets what is contested no more.
     pub(super) fn expire(&mut self, now: Time) {
-        self.held_until = self.held_until.filter(|&until| until > now);
+        self.contested.retain(|_, contest| {
+            if matches!(contest.next, Next::Again(at) if at <= now) {
+                contest.next = Next::Free;
+            }
+            !matches!(contest.next, Next::Done(at) if at + WINDOW <= now)
+        });
+    }
+}
+
+impl Engine {
+    /// Everything that is contested, for people to read.
+    pub(super) fn contested(&self) -> Vec<Contested> {
+        let contested = self.contests.contested.iter();
+        contested
+            .map(|(operation, contest)| {
+                let (interface, address) = self.about(operation);
+                Contested {
+                    what: self.name_of(operation),
+                    interface,
+                    address,
+                    since: contest.since,
+                    by: contest.by.clone(),
+                    again: match contest.next {
+                        Next::Again(at) => Some(at),
+                        Next::Free | Next::Done(_) => None,
+                    },
+                }
+            })
+            .collect()
+    }
+
+    /// Says who undid what a plan is about to do again, each once, and not everything of many things.
+    pub(super) fn say_undone(&mut self, operations: &[Operation], actions: &mut Vec<Action>) {
+        if self.contests.undone.is_empty() {
+            return;
+        }
+        let mut said: BTreeMap<String, (&Operation, usize)> = BTreeMap::new();
+        for operation in operations {
+            let thing = Thing::of(operation);
+            if let Some(undone) = thing.and_then(|thing| self.contests.undone.get_mut(&thing))
+                && !std::mem::replace(&mut undone.is_said, true)
+            {
+                let (_, more) = said.entry(undone.by.clone()).or_insert((operation, 0));
+                *more += 1;
+            }
+        }
+        for (by, (first, count)) in said {
+            actions.push(Action::Log(Message::Undone {
+                what: self.name_of(first),
+                more: count - 1,
+                by,
+            }));
+        }
+    }
+
+    /// What an operation is about, in words that name the interface.
+    pub(super) fn name_of(&self, operation: &Operation) -> String {
+        let on = |index: &u32| match self.kernel.links.get(index) {
+            Some(link) => link.name.to_string(),
+            None => format!("link {index}"),
+        };
+        match operation {
+            Operation::AddAddress(new) => {
+                format!("address {} on {}", new.address.ip, on(&new.index))
+            }
+            Operation::RemoveAddress { index, address } => {
+                format!("removal of address {} from {}", address.ip, on(index))
+            }
+            Operation::SetNexthop(nexthop) => match &nexthop.hop {
+                Hop::Link { index, .. } => format!("nexthop {} on {}", nexthop.id, on(index)),
+                Hop::Group(_) => format!("nexthop group {}", nexthop.id),
+            },
+            Operation::RemoveNexthop(id) => format!("removal of nexthop {id}"),
+            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => {
+                format!("route to {}", route.destination)
+            }
+            Operation::RemoveRoute(route) => format!("removal of route to {}", route.destination),
+            Operation::SetUp { index, up } => {
+                format!("state {} of {}", if *up { "up" } else { "down" }, on(index))
+            }
+            Operation::SetMac { index, .. } => format!("hardware address of {}", on(index)),
+            Operation::SetMtu { index, .. } => format!("mtu of {}", on(index)),
+            Operation::SetSysctl {
+                interface, sysctl, ..
+            } => format!("{} of {interface}", sysctl.file().1),
+        }
+    }
+
+    /// The interface and the address that an operation is about, if it is about one.
+    pub(super) fn about(&self, operation: &Operation) -> (Option<InterfaceName>, Option<IpAddr>) {
+        let name = |index: &u32| self.kernel.links.get(index).map(|link| link.name.clone());
+        match operation {
+            Operation::AddAddress(new) => (name(&new.index), Some(new.address.ip)),
+            Operation::RemoveAddress { index, address } => (name(index), Some(address.ip)),
+            Operation::SetNexthop(nexthop) => match &nexthop.hop {
+                Hop::Link { index, .. } => (name(index), None),
+                Hop::Group(_) => (None, None),
+            },
+            Operation::SetUp { index, .. }
+            | Operation::SetMac { index, .. }
+            | Operation::SetMtu { index, .. } => (name(index), None),
+            Operation::SetSysctl { interface, .. } => (Some(interface.clone()), None),
+            Operation::RemoveNexthop(_)
+            | Operation::AddRoute(_)
+            | Operation::ReplaceRoute(_)
+            | Operation::RemoveRoute(_) => (None, None),
+        }
     }
 }

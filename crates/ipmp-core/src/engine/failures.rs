@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::Engine;
 use crate::Time;
 use crate::plan::Operation;
+use crate::snapshot::Failing;
 
 /// First pause before an operation is tried again; it doubles each time.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -13,20 +15,38 @@ const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause before an operation is tried again.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What failed, how often in a row, and when to try again.
+/// What failed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Failures(BTreeMap<Operation, (u32, Time)>);
+pub(super) struct Failures(BTreeMap<Operation, Failure>);
+
+/// How an operation failed.
+#[derive(Clone, Debug)]
+struct Failure {
+    since: Time,
+    /// How often in a row.
+    times: u32,
+    /// When to try again.
+    again: Time,
+    /// What the kernel said last.
+    reason: String,
+}
 
 impl Failures {
-    /// Notes that an operation failed at `now`; whether it is the first time.
-    pub(super) fn note(&mut self, now: Time, operation: Operation) -> bool {
-        let (times, again) = self.0.entry(operation).or_insert((0, now));
-        *again = now
+    /// Notes that an operation failed at `now`, and why; whether it is the first time.
+    pub(super) fn note(&mut self, now: Time, operation: Operation, reason: String) -> bool {
+        let failure = self.0.entry(operation).or_insert_with(|| Failure {
+            since: now,
+            times: 0,
+            again: now,
+            reason: String::new(),
+        });
+        failure.reason = reason;
+        failure.again = now
             + MIN_PAUSE
-                .saturating_mul(1 << (*times).min(10))
+                .saturating_mul(1 << failure.times.min(10))
                 .min(MAX_PAUSE);
-        *times = times.saturating_add(1);
-        *times == 1
+        failure.times = failure.times.saturating_add(1);
+        failure.times == 1
     }
 
     /// Notes that an operation was done.
@@ -44,7 +64,8 @@ impl Failures {
 
     /// Whether an operation is to wait.
     pub(super) fn holds(&self, now: Time, operation: &Operation) -> bool {
-        self.0.get(operation).is_some_and(|&(_, again)| again > now)
+        let failure = self.0.get(operation);
+        failure.is_some_and(|failure| failure.again > now)
     }
 
     /// What fails at present.
@@ -54,12 +75,33 @@ impl Failures {
 
     /// Has everything tried again at once, as a command is to be answered by what is.
     pub(super) fn release(&mut self, now: Time) {
-        for (_, again) in self.0.values_mut() {
-            *again = now;
+        for failure in self.0.values_mut() {
+            failure.again = now;
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.0.values().map(|&(_, again)| again).min()
+        self.0.values().map(|failure| failure.again).min()
+    }
+}
+
+impl Engine {
+    /// Everything that the kernel refuses at present, for people to read.
+    pub(super) fn failing(&self) -> Vec<Failing> {
+        let failing = self.failures.0.iter();
+        failing
+            .map(|(operation, failure)| {
+                let (interface, address) = self.about(operation);
+                Failing {
+                    what: self.name_of(operation),
+                    interface,
+                    address,
+                    since: failure.since,
+                    reason: failure.reason.clone(),
+                    times: failure.times,
+                    again: failure.again,
+                }
+            })
+            .collect()
     }
 }

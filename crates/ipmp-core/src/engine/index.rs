@@ -51,6 +51,13 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Whether an address is one of ours.
+    pub(super) fn is_asked(&self, ip: IpAddr) -> bool {
+        self.addresses.contains(&ip)
+    }
+}
+
 impl Engine {
     /// The link of an interface, if it is there.
     pub(super) fn link(&self, name: &InterfaceName) -> Option<&Link> {
@@ -59,7 +66,7 @@ impl Engine {
 
     /// Whether an address is one of ours.
     pub(super) fn is_asked(&self, ip: IpAddr) -> bool {
-        self.index.addresses.contains(&ip)
+        self.index.is_asked(ip)
     }
 
     /// The logicals that belong to an interface.

@@ -50,6 +50,8 @@ impl Engine {
             outages: self.outages.seen(),
             totals: self.totals.seen(),
             daemon: None,
+            contested: self.contested(),
+            failing: self.failing(),
         }
     }
 

@@ -58,11 +58,28 @@ impl Engine {
         }
         if watched != self.watch.watched {
             report(self.detection.watch(now, watched.clone()), actions);
-            self.watch.watched = watched;
+            let before = std::mem::replace(&mut self.watch.watched, watched);
+            self.announce_new_macs(now, &before);
         }
         self.find_recovered(now);
         self.mark(now);
         self.drop_stale_announcements();
+    }
+
+    /// Neighbours have the old hardware address of an interface that got another one.
+    fn announce_new_macs(&mut self, now: Time, before: &BTreeMap<InterfaceName, Watched>) {
+        let watched = self.watch.watched.iter();
+        let changed: Vec<InterfaceName> = watched
+            .filter(|(name, is)| {
+                before
+                    .get(*name)
+                    .is_some_and(|was| was.index == is.index && was.mac != is.mac)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &changed {
+            self.announce_all(now, name);
+        }
     }
 
     /// Gives members of a group whose first one works again the time to follow, whichever way it was
