@@ -288,6 +288,11 @@ impl Engine {
         links
     }
 
+    /// The name of a link, by number.
+    pub fn link_name(&self, link: u32) -> Option<&InterfaceName> {
+        self.kernel.links.get(&link).map(|link| &link.name)
+    }
+
     /// Whether a link, by number, is up with carrier as far as the kernel has told.
     pub fn is_running(&self, link: u32) -> bool {
         self.kernel

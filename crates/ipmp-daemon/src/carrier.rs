@@ -1,17 +1,20 @@
-//! Watching carriers closer than the kernel tells of them.
+//! Watching links closer than the kernel tells of them: carriers, and sysctls.
 //!
 //! The kernel may tell of a lost carrier up to a second late (its link watch, see `docs/linux.md`), and
 //! until then traffic goes on into the dead link. So a thread asks the links of tracked interfaces every
 //! 100 ms. It is a thread, as asking waits for whoever holds the kernel's lock on network configuration,
 //! for which detection must not wait. It sleeps while there is nothing to watch.
+//!
+//! Of most sysctls that somebody changes the kernel does not tell at all. The answers show that, so that
+//! it is noticed as soon, for nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Builder;
 use std::time::Duration;
 
-use ipmp_linux::rtnl::Carriers;
+use ipmp_linux::rtnl::{Asked, Carriers};
 use tokio::sync::mpsc;
 
 /// How often links are asked. A tenth of how late the kernel may be; `docs/performance.md` tells what
@@ -23,7 +26,16 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct CarrierWatch {
     links: Vec<u32>,
     wanted: Sender<Vec<u32>>,
-    losses: mpsc::Receiver<Vec<u32>>,
+    found: mpsc::Receiver<Found>,
+}
+
+/// What was found, by number of link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Lost their carrier.
+    pub(crate) lost: Vec<u32>,
+    /// Have other sysctls than when they were last asked.
+    pub(crate) touched: Vec<u32>,
 }
 
 impl CarrierWatch {
@@ -31,14 +43,14 @@ impl CarrierWatch {
     pub(crate) fn start() -> io::Result<Self> {
         let carriers = Carriers::open()?;
         let (wanted, wishes) = channel();
-        let (found, losses) = mpsc::channel(1);
+        let (tell, found) = mpsc::channel(1);
         Builder::new()
             .name("carriers".to_owned())
-            .spawn(move || watch(carriers, &wishes, &found))?;
+            .spawn(move || watch(carriers, &wishes, &tell))?;
         Ok(Self {
             links: Vec::new(),
             wanted,
-            losses,
+            found,
         })
     }
 
@@ -51,20 +63,51 @@ impl CarrierWatch {
         }
     }
 
-    /// Waits until links are found to have lost their carrier; each is told of once until it has it
-    /// again.
-    pub(crate) async fn lost(&mut self) -> Vec<u32> {
-        match self.losses.recv().await {
-            Some(lost) => lost,
+    /// Waits until links are found to have lost their carrier, each of which is told of once until it has
+    /// it again, or to have other sysctls.
+    pub(crate) async fn found(&mut self) -> Found {
+        match self.found.recv().await {
+            Some(found) => found,
             // Not without a reason, which is in the log.
             None => std::future::pending().await,
         }
     }
 }
 
-fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, found: &mpsc::Sender<Vec<u32>>) {
+/// What is known of the links that are watched.
+#[derive(Default)]
+struct Known {
+    /// Told to have lost their carrier.
+    lost: BTreeSet<u32>,
+    sysctls: BTreeMap<u32, u64>,
+}
+
+impl Known {
+    /// What is new in these answers, and what is known then.
+    fn compare(&self, answers: &[Asked]) -> (Found, Self) {
+        let lost = answers.iter().filter(|answer| answer.is_lost);
+        let now = Self {
+            lost: lost.map(|answer| answer.index).collect(),
+            sysctls: answers
+                .iter()
+                .map(|answer| (answer.index, answer.sysctls))
+                .collect(),
+        };
+        let touched = now.sysctls.iter().filter(|(index, sysctls)| {
+            let before = self.sysctls.get(index);
+            before.is_some_and(|before| before != *sysctls)
+        });
+        let found = Found {
+            lost: now.lost.difference(&self.lost).copied().collect(),
+            touched: touched.map(|(&index, _)| index).collect(),
+        };
+        (found, now)
+    }
+}
+
+fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, tell: &mpsc::Sender<Found>) {
     let mut links: Vec<u32> = Vec::new();
-    let mut told = BTreeSet::new();
+    let mut known = Known::default();
     let mut complained = false;
     loop {
         let wish = if links.is_empty() {
@@ -77,14 +120,12 @@ fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, found: &mpsc::Send
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        match carriers.lost(&links) {
-            Ok(lost) => {
-                let lost: BTreeSet<u32> = lost.into_iter().collect();
-                told.retain(|link| lost.contains(link));
-                let new: Vec<u32> = lost.difference(&told).copied().collect();
+        match carriers.ask(&links) {
+            Ok(answers) => {
+                let (found, now) = known.compare(&answers);
                 // What finds no room is found again.
-                if !new.is_empty() && found.try_send(new).is_ok() {
-                    told = lost;
+                if found == Found::default() || tell.try_send(found).is_ok() {
+                    known = now;
                 }
             }
             Err(error) if !complained => {
@@ -104,13 +145,37 @@ mod tests {
     fn it_ends_when_it_is_not_wanted_any_more() {
         let carriers = Carriers::open().unwrap();
         let (wanted, wishes) = channel();
-        let (found, mut losses) = mpsc::channel(1);
-        let thread = std::thread::spawn(move || watch(carriers, &wishes, &found));
+        let (tell, mut found) = mpsc::channel(1);
+        let thread = std::thread::spawn(move || watch(carriers, &wishes, &tell));
         // The loopback device has a carrier always, and nothing has this number.
         wanted.send(vec![1, u32::MAX]).unwrap();
         wanted.send(Vec::new()).unwrap();
         drop(wanted);
         thread.join().unwrap();
-        assert_eq!(losses.blocking_recv(), None);
+        assert_eq!(found.blocking_recv(), None);
+    }
+
+    #[test]
+    fn each_change_is_found_once() {
+        let answer = |index, is_lost, sysctls| Asked {
+            index,
+            is_lost,
+            sysctls,
+        };
+        let found = |lost: &[u32], touched: &[u32]| Found {
+            lost: lost.to_vec(),
+            touched: touched.to_vec(),
+        };
+        let known = Known::default();
+        let (new, known) = known.compare(&[answer(1, false, 7), answer(2, true, 7)]);
+        assert_eq!(new, found(&[2], &[]));
+        let (new, known) = known.compare(&[answer(1, false, 8), answer(2, true, 7)]);
+        assert_eq!(new, found(&[], &[1]));
+        let (new, known) = known.compare(&[answer(1, true, 8), answer(2, false, 7)]);
+        assert_eq!(new, found(&[1], &[]));
+        let (new, known) = known.compare(&[answer(2, true, 7), answer(3, false, 9)]);
+        assert_eq!(new, found(&[2], &[]));
+        let (new, _) = known.compare(&[answer(2, true, 7), answer(3, false, 9)]);
+        assert_eq!(new, Found::default());
     }
 }

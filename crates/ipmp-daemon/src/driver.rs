@@ -24,7 +24,7 @@ use tokio::select;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::carrier::CarrierWatch;
+use crate::carrier::{CarrierWatch, Found};
 use crate::control::{self, Request, Shown};
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::Options;
@@ -154,7 +154,7 @@ impl Driver {
                     }
                 }
                 _ = self.probes.readable() => self.hear(),
-                lost = self.carriers.lost() => self.look_after(&lost),
+                found = self.carriers.found() => self.look_after(&found),
                 request = requests.recv() => self.serve(request, &mut requests),
                 signal = signals.next() => match signal {
                     Told::Hangup => self.reload(),
@@ -231,15 +231,25 @@ impl Driver {
         self.feed_all(events);
     }
 
-    /// Links were found to have lost their carrier. Where the kernel has not told, it may not have acted
-    /// either: what else became of it has to be read.
-    fn look_after(&mut self, lost: &[u32]) {
+    /// Links were found to have lost their carrier, or to have other sysctls. Where the kernel has not
+    /// told of a loss, it may not have acted either: what else became of it has to be read.
+    fn look_after(&mut self, found: &Found) {
         let told = self.rtnl.get_mut().changes();
         self.listen(told);
+        let lost = &found.lost;
         if lost.iter().any(|&link| self.engine.is_running(link)) {
             tracing::debug!(target: LINK, "links {lost:?} lost their carrier untold");
             self.resyncs.carrier += 1;
             self.scan();
+            return;
+        }
+        let touched = found.touched.iter();
+        let sysctls: Vec<Change> = touched
+            .filter_map(|&link| Some((link, self.engine.link_name(link)?)))
+            .flat_map(|(link, name)| Rtnl::sysctls(link, name))
+            .collect();
+        if !sysctls.is_empty() {
+            self.feed(Event::Kernel(sysctls));
         }
     }
 
@@ -421,6 +431,10 @@ impl Driver {
             }
             Change::AddressGone(index, address) => {
                 tracing::debug!(target: LOGICAL, "{address} gone from link {index}");
+            }
+            Change::By(hand) => {
+                let hand = hand.as_ref().map_or("nobody".to_owned(), ToString::to_string);
+                tracing::debug!(target: LOGICAL, "asked for by {hand}:");
             }
             other => tracing::debug!(target: TARGET, "{other:?}"),
         }

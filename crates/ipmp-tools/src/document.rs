@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipmp_core::snapshot::{self, GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
 use ipmp_core::time::milliseconds;
-use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot, record};
+use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot, Time, record};
 use serde::Serialize;
 
 use crate::daemon::Clocks;
@@ -40,6 +40,12 @@ pub struct Document {
     /// The last failovers and failbacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outages: Option<Vec<Outage>>,
+    /// What another hand undoes again and again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contested: Option<Vec<Contested>>,
+    /// What the kernel refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Vec<Failing>>,
 }
 
 impl Document {
@@ -53,6 +59,8 @@ impl Document {
             addresses: None,
             targets: None,
             outages: None,
+            contested: None,
+            failing: None,
         }
     }
 
@@ -137,6 +145,8 @@ pub struct Interface {
     pub down: bool,
     /// Offlined because another member has the same hardware address.
     pub duplicate_mac: bool,
+    /// What the kernel refused on it of late; null if nothing.
+    pub refused: Option<String>,
     /// Families (`inet`, `inet6`) whose broadcast and multicast it takes for its group.
     pub nominated: Vec<Family>,
 }
@@ -185,6 +195,74 @@ pub struct Outage {
     /// What it took.
     #[serde(flatten)]
     pub outage: record::Outage,
+}
+
+/// Something that another hand undoes again and again (`contested`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Contested {
+    /// What, for people.
+    pub what: String,
+    /// The interface it is about; null if it is about none.
+    pub interface: Option<InterfaceName>,
+    /// The address it is about; null if it is about none.
+    pub address: Option<IpAddr>,
+    /// Who undoes it; null if the kernel does not tell.
+    pub by: Option<String>,
+    /// Since when, in UTC (RFC 3339).
+    pub since: String,
+    /// In how many milliseconds it is tried again; null if it was just tried.
+    pub again_in_ms: Option<u64>,
+}
+
+/// What is contested.
+pub fn contested(snapshot: &Snapshot, clocks: Clocks) -> Vec<Contested> {
+    let contested = snapshot.contested.iter().map(|contested| Contested {
+        what: contested.what.clone(),
+        interface: contested.interface.clone(),
+        address: contested.address,
+        by: contested.by.clone(),
+        since: clocks.wall_time(contested.since),
+        again_in_ms: contested.again.map(|again| in_ms(clocks, again)),
+    });
+    contested.collect()
+}
+
+/// Something that the kernel refuses (`failing`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failing {
+    /// What, for people.
+    pub what: String,
+    /// The interface it is about; null if it is about none.
+    pub interface: Option<InterfaceName>,
+    /// The address it is about; null if it is about none.
+    pub address: Option<IpAddr>,
+    /// What the kernel says.
+    pub reason: String,
+    /// How often it was tried.
+    pub times: u32,
+    /// Since when, in UTC (RFC 3339).
+    pub since: String,
+    /// In how many milliseconds it is tried again.
+    pub again_in_ms: u64,
+}
+
+/// What the kernel refuses.
+pub fn failing(snapshot: &Snapshot, clocks: Clocks) -> Vec<Failing> {
+    let failing = snapshot.failing.iter().map(|failing| Failing {
+        what: failing.what.clone(),
+        interface: failing.interface.clone(),
+        address: failing.address,
+        reason: failing.reason.clone(),
+        times: failing.times,
+        since: clocks.wall_time(failing.since),
+        again_in_ms: in_ms(clocks, failing.again),
+    });
+    failing.collect()
+}
+
+/// How far off a time is.
+fn in_ms(clocks: Clocks, then: Time) -> u64 {
+    u64::try_from(then.since(clocks.monotonic).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The last failovers and failbacks, oldest first.
@@ -299,6 +377,7 @@ pub fn interfaces(snapshot: &Snapshot) -> Vec<Interface> {
             inactive: interface.inactive,
             down: interface.down,
             duplicate_mac: interface.duplicate_mac,
+            refused: interface.refused.clone(),
             nominated: interface.nominee.clone(),
         })
         .collect()
@@ -377,7 +456,7 @@ mod tests {
 
     #[test]
     fn every_member_is_documented() {
-        let mut snapshot = sample::lab1_failed();
+        let mut snapshot = sample::troubled();
         snapshot.outages = vec![sample::outage()];
         let mut daemon = Recorded::showing(snapshot);
         daemon.events = sample::events();

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, Logical, ProbeState, TargetMode};
-use ipmp_core::{Flags, Snapshot};
+use ipmp_core::{Flags, InterfaceName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::Environment;
+use crate::daemon::{Clocks, Environment};
 use crate::events::complain;
 use crate::ifconfig::display_name;
-use crate::status::why_away;
+use crate::status::{by_whom, how_often, why_away};
 
 const TOOL: &str = "ipmp";
 
@@ -46,9 +46,17 @@ pub fn run(
             return FAILED;
         }
     };
+    let clocks = environment.daemon.clocks();
     let sentences = match what.parse::<IpAddr>() {
-        Ok(ip) => address(&snapshot, ip),
-        Err(_) => interface(&snapshot, what),
+        Ok(ip) => address(&snapshot, ip).map(|mut says| {
+            says.extend(troubles(&snapshot, clocks, |_, address| address == Some(ip)));
+            says
+        }),
+        Err(_) => interface(&snapshot, what).map(|mut says| {
+            let is_it = |name: Option<&str>, _| name == Some(what);
+            says.extend(troubles(&snapshot, clocks, is_it));
+            says
+        }),
     };
     let Some(sentences) = sentences else {
         console.complain(format_args!(
@@ -98,6 +106,8 @@ fn interface(snapshot: &Snapshot, name: &str) -> Option<Vec<String>> {
     says.extend(state(snapshot, interface));
     says.extend(probing(interface));
     says.extend(duties(snapshot, interface));
+    let refused = interface.refused.as_ref();
+    says.extend(refused.map(|refused| format!("Its kernel refused something of late: {refused}.")));
     Some(says)
 }
 
@@ -254,6 +264,30 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     says
 }
 
+/// What other hands and the kernel do to an interface or an address.
+fn troubles(
+    snapshot: &Snapshot,
+    clocks: Clocks,
+    is_it: impl Fn(Option<&str>, Option<IpAddr>) -> bool,
+) -> Vec<String> {
+    let name = |interface: &Option<InterfaceName>| interface.as_ref().map(ToString::to_string);
+    let contested = snapshot.contested.iter();
+    let contested = contested
+        .filter(|contested| is_it(name(&contested.interface).as_deref(), contested.address))
+        .map(|contested| {
+            let (what, whom) = (&contested.what, by_whom(contested, clocks));
+            format!("Contested: {what}: {whom}.")
+        });
+    let failing = snapshot.failing.iter();
+    let failing = failing
+        .filter(|failing| is_it(name(&failing.interface).as_deref(), failing.address))
+        .map(|failing| {
+            let (what, why) = (&failing.what, how_often(failing, clocks));
+            format!("Refused by the kernel: {what}: {why}.")
+        });
+    contested.chain(failing).collect()
+}
+
 fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
     let (interface, logical) = snapshot
         .interfaces
@@ -359,7 +393,7 @@ mod tests {
     use super::*;
     use crate::etc::Etc;
     use crate::recorded::{Recorded, transcript};
-    use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, probing};
+    use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, probing, troubled};
 
     fn explain(snapshot: &Snapshot, what: &str) -> String {
         let mut daemon = Recorded::showing(snapshot.clone());
@@ -439,6 +473,7 @@ mod tests {
                 moved_and_failed(),
                 &["192.168.0.88"],
             ),
+            ("other hands", troubled(), &["ge1", "192.168.0.88"]),
             ("lab 2", lab2(), &["ge1"]),
             ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
         ] {

@@ -6,7 +6,7 @@ use ipmp_api::interface::{Event, FinishedProbe, ProbeKind};
 use ipmp_core::message::Severity;
 use ipmp_core::record::{Cause, Direction, Moved, Outage};
 use ipmp_core::snapshot::{
-    Group, GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, Target,
+    Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, Target,
     TargetMode,
 };
 use ipmp_core::{
@@ -158,7 +158,36 @@ pub(crate) fn lab1() -> Snapshot {
         outages: vec![],
         totals: ipmp_core::Totals::default(),
         daemon: None,
+        contested: vec![],
+        failing: vec![],
     }
+}
+
+/// Lab 1 after ge1 failed, and with whatever else may be wrong.
+pub(crate) fn troubled() -> Snapshot {
+    let at = |seconds: u64| Time::from_millis(86_400_000 + seconds * 1000);
+    let mut snapshot = lab1_failed();
+    if let Some(ge1) = snapshot.interfaces.get_mut(2) {
+        ge1.refused = Some("cannot add 192.168.0.86: Permission denied".to_owned());
+    }
+    snapshot.contested = vec![Contested {
+        what: "address 192.168.0.88 on ge0".to_owned(),
+        interface: "ge0".parse().ok(),
+        address: "192.168.0.88".parse().ok(),
+        since: at(0),
+        by: Some("systemd-network[812]".to_owned()),
+        again: Some(at(95)),
+    }];
+    snapshot.failing = vec![Failing {
+        what: "arp_ignore of ge1".to_owned(),
+        interface: "ge1".parse().ok(),
+        address: None,
+        since: at(0),
+        reason: "Read-only file system".to_owned(),
+        times: 7,
+        again: at(102),
+    }];
+    snapshot
 }
 
 /// Lab 1 after ge1 failed by probes.
@@ -223,6 +252,13 @@ pub(crate) fn events() -> Vec<Event> {
             cause: Cause::InterfaceFailed,
         },
         Record::Outage(outage()),
+        Record::Contest {
+            what: "address 192.168.0.88 on ge0".to_owned(),
+            interface: Some(ge0.clone()),
+            address: Some(address),
+            by: Some("systemd-network[812]".to_owned()),
+            contested: true,
+        },
         Record::Message {
             severity: Severity::Warning,
             message: "The link has been unstable".to_owned(),

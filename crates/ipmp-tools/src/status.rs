@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::io;
 
 use ipmp_core::record::{Direction, Outage};
-use ipmp_core::snapshot::{GroupState, Interface, InterfaceState, Logical, ProbeState};
+use ipmp_core::snapshot::{
+    Contested, Failing, GroupState, Interface, InterfaceState, Logical, ProbeState,
+};
 use ipmp_core::{Flags, GroupName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
@@ -99,6 +101,8 @@ fn document(snapshot: &Snapshot, running: bool, clocks: Clocks) -> Document {
         addresses: Some(document::addresses(snapshot)),
         targets: Some(document::targets(snapshot)),
         outages: Some(document::outages(snapshot, clocks)),
+        contested: Some(document::contested(snapshot, clocks)),
+        failing: Some(document::failing(snapshot, clocks)),
         ..Document::new()
     }
 }
@@ -141,7 +145,34 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
             last_outage(&mut text, last, clocks);
         }
     }
+    for contested in &snapshot.contested {
+        let _ = writeln!(text, "contested: {}\n  {}", contested.what, by_whom(contested, clocks));
+    }
+    for failing in &snapshot.failing {
+        let _ = writeln!(text, "refused: {}\n  {}", failing.what, how_often(failing, clocks));
+    }
     text
+}
+
+/// Who contests something, since when, and when it is tried again.
+pub(crate) fn by_whom(contested: &Contested, clocks: Clocks) -> String {
+    let by = contested.by.as_deref().unwrap_or("another hand");
+    let since = clocks.since(contested.since).as_secs();
+    let next = match contested.again {
+        Some(again) => format!("again in {} s", again.since(clocks.monotonic).as_secs()),
+        None => "tried just now".to_owned(),
+    };
+    format!("{by} undoes it again and again, since {since} s; {next}")
+}
+
+/// Why something is refused, how often it was tried, and when it is tried again.
+pub(crate) fn how_often(failing: &Failing, clocks: Clocks) -> String {
+    let since = clocks.since(failing.since).as_secs();
+    let again = failing.again.since(clocks.monotonic).as_secs();
+    format!(
+        "{}; tried {} times in {since} s, again in {again} s",
+        failing.reason, failing.times
+    )
 }
 
 fn last_outage(text: &mut String, outage: &Outage, clocks: Clocks) {
@@ -177,6 +208,9 @@ fn members(
     for interface in members {
         let name = interface.name.as_str();
         let _ = writeln!(text, "  {name:<10} {}", condition(interface, paint));
+        if let Some(refused) = &interface.refused {
+            let _ = writeln!(text, "    {}: {refused}", paint.warning("refused"));
+        }
         let logicals: Vec<&Logical> = interface
             .logicals
             .iter()

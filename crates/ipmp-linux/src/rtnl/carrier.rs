@@ -1,9 +1,12 @@
-//! Asking links for their carrier.
+//! Asking links for their carrier, and whether somebody touched their sysctls.
 //!
 //! The kernel may tell of a lost carrier up to a second late, and keeps the link's nexthops until then
 //! (its link watch, see `docs/linux.md`). Asking shows the driver's state at once. From Linux 6.8 on it
 //! does more: the kernel's link watch looks at a link that is asked for by number, so that nexthops go
 //! and everybody is told before the answer comes.
+//!
+//! Most sysctls change without a notification. But the answer has those of the link in it, those of IPv4
+//! and IPv6 in one block each, so that a change shows without another question.
 
 use std::io;
 
@@ -19,8 +22,19 @@ use super::{decode, encode, wire};
 /// them, must fit the receive buffer that every process may have.
 const BATCH: usize = 32;
 
-/// Longest answer about a link that is read whole. What is asked for stands at the beginning.
-const ANSWER: usize = 4096;
+/// Longest answer about a link that is read whole.
+const ANSWER: usize = 8192;
+
+/// What a link answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its number.
+    pub index: u32,
+    /// Whether it is set up and has no carrier.
+    pub is_lost: bool,
+    /// Stands for the values of all its sysctls: another one if one of them is another one.
+    pub sysctls: u64,
+}
 
 /// A socket that asks links for their carrier, in the network namespace in which it was opened. It
 /// hears no notifications.
@@ -46,21 +60,20 @@ impl Carriers {
         })
     }
 
-    /// Which of these links, by number, are set up and have no carrier. Links that are not there are not
-    /// among them.
+    /// Asks these links, by number. Links that are not there do not answer.
     ///
     /// Waits as long as somebody else holds the kernel's lock on network configuration, which may be
     /// long while a driver starts its device: not for a thread that has other things to do.
-    pub fn lost(&mut self, links: &[u32]) -> io::Result<Vec<u32>> {
-        let mut lost = Vec::new();
+    pub fn ask(&mut self, links: &[u32]) -> io::Result<Vec<Asked>> {
+        let mut answers = Vec::with_capacity(links.len());
         for links in links.chunks(BATCH) {
-            self.ask(links)?;
-            self.hear(&mut lost)?;
+            self.send(links)?;
+            self.hear(&mut answers)?;
         }
-        Ok(lost)
+        Ok(answers)
     }
 
-    fn ask(&mut self, links: &[u32]) -> io::Result<()> {
+    fn send(&mut self, links: &[u32]) -> io::Result<()> {
         self.request.clear();
         for &index in links {
             let mut message = encode::link_message(index);
@@ -83,7 +96,7 @@ impl Carriers {
     }
 
     /// The answers are there when the requests are sent.
-    fn hear(&mut self, lost: &mut Vec<u32>) -> io::Result<()> {
+    fn hear(&mut self, answers: &mut Vec<Asked>) -> io::Result<()> {
         loop {
             self.answer.clear();
             match self.socket.recv(&mut self.answer, 0) {
@@ -91,10 +104,13 @@ impl Carriers {
                     for message in wire::messages(&self.answer) {
                         if message.kind == libc::RTM_NEWLINK
                             && let Some((index, flags)) = decode::link_flags(message.payload)
-                            && flags.contains(LinkFlags::Up)
-                            && !flags.contains(LinkFlags::LowerUp)
                         {
-                            lost.push(index);
+                            answers.push(Asked {
+                                index,
+                                is_lost: flags.contains(LinkFlags::Up)
+                                    && !flags.contains(LinkFlags::LowerUp),
+                                sysctls: decode::link_sysctls(message.payload),
+                            });
                         }
                     }
                 }

@@ -3,6 +3,7 @@
 //! Fixed parts are read by the packet crate; attributes one by one, and only those needed: one that a
 //! newer kernel writes differently must not hide a whole link. What cannot be understood is `None`.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipmp_core::kernel::{Address, Link, LinkKind, Nexthop, Route, TABLE_MAIN, Via};
@@ -26,6 +27,9 @@ mod ifla {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
+    pub(super) const AF_SPEC: u16 = 26;
+    pub(super) const INET_CONF: u16 = 1;
+    pub(super) const INET6_CONF: u16 = 2;
     pub(super) const CARRIER_DOWN_COUNT: u16 = 48;
     pub(super) const PERM_ADDRESS: u16 = 54;
 }
@@ -108,6 +112,32 @@ pub(super) fn link_index(payload: &[u8]) -> Option<u32> {
 /// The index and the flags of the link that a message is about.
 pub(super) fn link_flags(payload: &[u8]) -> Option<(u32, LinkFlags)> {
     link_header(payload).map(|header| (header.index, header.flags))
+}
+
+/// A number that stands for the sysctls of the link that a message is about. They come as one block for
+/// each family (`IFLA_INET_CONF`, `IFLA_INET6_CONF`), which is not taken apart: newer kernels have more.
+pub(super) fn link_sysctls(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut each = |families: &[u8]| {
+        for family in NlasIterator::new(families).map_while(Result::ok) {
+            let block = match i32::from(family.kind()) {
+                libc::AF_INET => ifla::INET_CONF,
+                libc::AF_INET6 => ifla::INET6_CONF,
+                _ => continue,
+            };
+            let blocks = NlasIterator::new(family.value()).map_while(Result::ok);
+            for block in blocks.filter(|attribute| attribute.kind() == block) {
+                block.value().hash(&mut hasher);
+            }
+        }
+    };
+    let attributes = NlasIterator::new(payload.get(LINK_HEADER..).unwrap_or_default());
+    for attribute in attributes.map_while(Result::ok) {
+        if attribute.kind() == ifla::AF_SPEC {
+            each(attribute.value());
+        }
+    }
+    hasher.finish()
 }
 
 fn link(payload: &[u8]) -> Option<(Link, u32)> {

@@ -11,6 +11,7 @@ mod apply;
 mod carrier;
 mod decode;
 mod encode;
+mod hand;
 mod link;
 mod memory;
 mod nexthop;
@@ -36,8 +37,9 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::sysctl;
-pub use carrier::Carriers;
+pub use carrier::{Asked, Carriers};
 use decode::Told;
+use hand::Hands;
 pub use link::VethEnd;
 use memory::{Gap, Memory};
 use wire::Message;
@@ -99,7 +101,9 @@ pub struct Rtnl {
     socket: Socket,
     sequence: u32,
     memory: Memory,
-    pending: Vec<Told>,
+    /// What was told, and the port of who asked for it.
+    pending: Vec<(u32, Told)>,
+    hands: Hands,
     queue: Vec<Change>,
     gap: Option<Gap>,
     drained: bool,
@@ -113,10 +117,16 @@ impl Rtnl {
         Self::with_receive_buffer(RECEIVE_BUFFER)
     }
 
+    /// The sysctls of a link, as far as they can be read.
+    pub fn sysctls(index: u32, interface: &InterfaceName) -> Vec<Change> {
+        let changes = sysctls(interface).map(|(sysctl, value)| Change::Sysctl(index, sysctl, value));
+        changes.collect()
+    }
+
     /// The same with a receive buffer of another size in bytes.
     pub fn with_receive_buffer(bytes: usize) -> Result<Self, RtnlError> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
+        let own = socket.bind_auto()?;
         // Connected, so that no other process's messages come in.
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_non_blocking(true)?;
@@ -137,6 +147,7 @@ impl Rtnl {
             sequence: 0,
             memory: Memory::default(),
             pending: Vec::new(),
+            hands: Hands::new(own.port_number()),
             queue: Vec::new(),
             gap: None,
             drained: true,
@@ -150,6 +161,7 @@ impl Rtnl {
     pub fn observe(&mut self) -> Result<Kernel, RtnlError> {
         self.queue.clear();
         self.pending.clear();
+        self.hands.begin();
         self.gap = None;
         let mut kernel = Kernel::default();
         let mut losses = BTreeMap::new();
@@ -197,6 +209,7 @@ impl Rtnl {
         }
         self.digest();
         let changes = std::mem::take(&mut self.queue);
+        self.hands.begin();
         match self.gap.take() {
             Some(Gap(reason)) => Err(Overrun { reason }),
             None => Ok(changes),
@@ -326,7 +339,7 @@ impl Rtnl {
         {
             answer(message);
         } else if let Some(told) = decode::told(message) {
-            self.pending.push(told);
+            self.pending.push((message.port, told));
         } else {
             tracing::trace!(kind = message.kind, "passed over a kernel notification");
         }
@@ -334,8 +347,9 @@ impl Rtnl {
 
     /// Turns what was told into changes.
     fn digest(&mut self) {
-        for told in std::mem::take(&mut self.pending) {
+        for (port, told) in std::mem::take(&mut self.pending) {
             let then = self.memory.notice(told);
+            self.queue.extend(self.hands.turn(port).map(Change::By));
             self.queue.extend(then.changes);
             if let Some((index, name)) = then.new_link {
                 for (sysctl, value) in sysctls(&name) {

@@ -22,6 +22,8 @@ pub(super) struct Message<'a> {
     pub(super) flags: u16,
     /// `nlmsg_seq`: of the request that it answers or that caused it; 0 if it was none.
     pub(super) sequence: u32,
+    /// `nlmsg_pid`: the port of who asked for it; 0 if the kernel does not say.
+    pub(super) port: u32,
     /// What follows the header.
     pub(super) payload: &'a [u8],
 }
@@ -30,7 +32,24 @@ pub(super) struct Message<'a> {
 pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let (&header, _) = rest.split_first_chunk::<HEADER>()?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = header;
+        let [
+            l0,
+            l1,
+            l2,
+            l3,
+            k0,
+            k1,
+            f0,
+            f1,
+            s0,
+            s1,
+            s2,
+            s3,
+            p0,
+            p1,
+            p2,
+            p3,
+        ] = header;
         let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;
         let payload = rest.get(HEADER..length)?;
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
@@ -38,6 +57,7 @@ pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = Message<'_>> {
             kind: u16::from_ne_bytes([k0, k1]),
             flags: u16::from_ne_bytes([f0, f1]),
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            port: u32::from_ne_bytes([p0, p1, p2, p3]),
             payload,
         })
     })

@@ -128,9 +128,7 @@ fn host() -> Snapshot {
             group("mgmt", GroupState::Failed, 0, [&[], &[], &["eth7", "eth6"]]),
         ],
         local_mac_address: true,
-        outages: vec![],
-        totals: ipmp_core::Totals::default(),
-        daemon: None,
+        ..Snapshot::default()
     }
 }
 

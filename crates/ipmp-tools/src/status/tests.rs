@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::etc::Etc;
 use crate::recorded::{Recorded, Staged, transcript};
-use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, outage};
+use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, outage, troubled};
 
 fn status(daemon: &mut Recorded, line: &str, terminal: &Staged) -> String {
     let etc = Etc::below(Path::new("/nonexistent"));
@@ -27,6 +27,7 @@ fn screens() {
     for (name, snapshot) in [
         ("lab1", lab1()),
         ("lab1_after_ge1_failed", failed()),
+        ("troubled", troubled()),
         ("lab2", lab2()),
         ("lab2_after_ge0_failed", lab2_failed()),
         ("nothing", Snapshot::default()),
@@ -40,7 +41,11 @@ fn screens() {
 
 #[test]
 fn json() {
-    let mut daemon = Recorded::showing(failed());
+    let snapshot = Snapshot {
+        outages: vec![outage()],
+        ..troubled()
+    };
+    let mut daemon = Recorded::showing(snapshot);
     assert_snapshot!(status(&mut daemon, "--json", &Staged::pipe()));
 }
 

@@ -7,6 +7,7 @@ use super::*;
 
 fn message(kind: u16, payload: &[u8]) -> Message<'_> {
     Message {
+        port: 0,
         kind,
         flags: 0,
         sequence: 0,
