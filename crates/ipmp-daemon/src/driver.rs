@@ -227,7 +227,7 @@ impl Driver {
         let now = monotonic_now();
         self.scan_at = now + SCAN;
         let mut events = VecDeque::new();
-        self.observe(&mut events);
+        self.observe(Vec::new(), &mut events);
         self.feed_all(events);
     }
 
@@ -380,7 +380,7 @@ impl Driver {
             }
             Action::Observe => {
                 self.resyncs.doubt += 1;
-                self.observe(events);
+                self.observe(Vec::new(), events);
             }
         }
     }
@@ -412,7 +412,7 @@ impl Driver {
             Err(overrun) => {
                 tracing::debug!(target: BAD_PACKET, "{overrun}");
                 self.resyncs.overrun += 1;
-                self.observe(events);
+                self.observe(overrun.told, events);
             }
         }
     }
@@ -433,18 +433,23 @@ impl Driver {
                 tracing::debug!(target: LOGICAL, "{address} gone from link {index}");
             }
             Change::By(hand) => {
-                let hand = hand.as_ref().map_or("nobody".to_owned(), ToString::to_string);
+                let hand = hand
+                    .as_ref()
+                    .map_or("nobody".to_owned(), ToString::to_string);
                 tracing::debug!(target: LOGICAL, "asked for by {hand}:");
             }
             other => tracing::debug!(target: TARGET, "{other:?}"),
         }
     }
 
-    fn observe(&mut self, events: &mut VecDeque<Event>) {
+    /// Reads everything, after what was `told`.
+    fn observe(&mut self, told: Vec<Change>, events: &mut VecDeque<Event>) {
+        let mut changes = told;
         match self.rtnl.get_mut().observe() {
             Ok(kernel) => {
                 self.must_observe = false;
-                events.push_back(Event::Kernel(vec![Change::Resync(kernel)]));
+                changes.push(Change::Resync(kernel));
+                events.push_back(Event::Kernel(changes));
             }
             Err(error) => {
                 tracing::warn!("cannot read what the kernel holds: {error}");

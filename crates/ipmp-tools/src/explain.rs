@@ -49,7 +49,9 @@ pub fn run(
     let clocks = environment.daemon.clocks();
     let sentences = match what.parse::<IpAddr>() {
         Ok(ip) => address(&snapshot, ip).map(|mut says| {
-            says.extend(troubles(&snapshot, clocks, |_, address| address == Some(ip)));
+            says.extend(troubles(&snapshot, clocks, |_, address| {
+                address == Some(ip)
+            }));
             says
         }),
         Err(_) => interface(&snapshot, what).map(|mut says| {

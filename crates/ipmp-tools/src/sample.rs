@@ -6,8 +6,8 @@ use ipmp_api::interface::{Event, FinishedProbe, ProbeKind};
 use ipmp_core::message::Severity;
 use ipmp_core::record::{Cause, Direction, Moved, Outage};
 use ipmp_core::snapshot::{
-    Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, Target,
-    TargetMode,
+    Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical,
+    ProbeState, Probing, Target, TargetMode,
 };
 use ipmp_core::{
     Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, Record, Snapshot, Time,

@@ -146,10 +146,20 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
         }
     }
     for contested in &snapshot.contested {
-        let _ = writeln!(text, "contested: {}\n  {}", contested.what, by_whom(contested, clocks));
+        let _ = writeln!(
+            text,
+            "contested: {}\n  {}",
+            contested.what,
+            by_whom(contested, clocks)
+        );
     }
     for failing in &snapshot.failing {
-        let _ = writeln!(text, "refused: {}\n  {}", failing.what, how_often(failing, clocks));
+        let _ = writeln!(
+            text,
+            "refused: {}\n  {}",
+            failing.what,
+            how_often(failing, clocks)
+        );
     }
     text
 }

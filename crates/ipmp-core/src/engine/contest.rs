@@ -103,7 +103,12 @@ impl Contests {
         kernel: &Kernel,
         is_asked: impl Fn(IpAddr) -> bool,
     ) {
-        let is_ours = |id| kernel.nexthops.get(id).is_some_and(|hop| hop.protocol == PROTOCOL);
+        let is_ours = |id| {
+            kernel
+                .nexthops
+                .get(id)
+                .is_some_and(|hop| hop.protocol == PROTOCOL)
+        };
         let mut by = hand.map(ToString::to_string);
         let thing = match change {
             Change::AddressGone(index, address) if is_asked(address.ip) => {
@@ -134,9 +139,10 @@ impl Contests {
             _ => return,
         };
         if let Some(by) = by {
-            let is_said = self.undone.get(&thing).is_some_and(|known| {
-                known.is_said && known.by == by && known.at + WINDOW > now
-            });
+            let is_said = self
+                .undone
+                .get(&thing)
+                .is_some_and(|known| known.is_said && known.by == by && known.at + WINDOW > now);
             let undone = Undone {
                 at: now,
                 by,
@@ -215,11 +221,14 @@ impl Contests {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        let times = self.contested.values().filter_map(|contest| match contest.next {
-            Next::Again(at) => Some(at),
-            Next::Free => None,
-            Next::Done(at) => Some(at + WINDOW),
-        });
+        let times = self
+            .contested
+            .values()
+            .filter_map(|contest| match contest.next {
+                Next::Again(at) => Some(at),
+                Next::Free => None,
+                Next::Done(at) => Some(at + WINDOW),
+            });
         times.min()
     }
 

@@ -86,11 +86,13 @@ pub enum RtnlError {
 }
 
 /// The notifications do not tell the whole story: what the kernel holds must be observed anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("kernel notifications are incomplete: {reason}")]
 pub struct Overrun {
     /// What happened, for the journal.
     pub reason: &'static str,
+    /// What was told nevertheless: true, but not everything.
+    pub told: Vec<Change>,
 }
 
 /// A connection to the kernel's routing, of the network namespace in which it was opened.
@@ -119,7 +121,8 @@ impl Rtnl {
 
     /// The sysctls of a link, as far as they can be read.
     pub fn sysctls(index: u32, interface: &InterfaceName) -> Vec<Change> {
-        let changes = sysctls(interface).map(|(sysctl, value)| Change::Sysctl(index, sysctl, value));
+        let changes =
+            sysctls(interface).map(|(sysctl, value)| Change::Sysctl(index, sysctl, value));
         changes.collect()
     }
 
@@ -200,7 +203,7 @@ impl Rtnl {
     }
 
     /// What was told since the last call, without waiting; at most some thousands of changes, see
-    /// [`Rtnl::is_drained`]. After an [`Overrun`] the caller is to [`Rtnl::observe`]; what was told until
+    /// [`Rtnl::is_drained`]. After an [`Overrun`] the caller is to [`Rtnl::observe`]; what is told until
     /// then is not given out any more.
     pub fn changes(&mut self) -> Result<Vec<Change>, Overrun> {
         if let Err(error) = self.read(ROUND, &mut |_| {}) {
@@ -211,7 +214,10 @@ impl Rtnl {
         let changes = std::mem::take(&mut self.queue);
         self.hands.begin();
         match self.gap.take() {
-            Some(Gap(reason)) => Err(Overrun { reason }),
+            Some(Gap(reason)) => Err(Overrun {
+                reason,
+                told: changes,
+            }),
             None => Ok(changes),
         }
     }

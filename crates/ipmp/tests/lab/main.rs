@@ -23,6 +23,7 @@ mod exporter;
 mod faults;
 mod files;
 mod flags;
+mod hands;
 mod inet6;
 mod killed;
 mod labs;
@@ -65,6 +66,7 @@ fn tests() -> Vec<Test> {
         faults::TESTS,
         files::TESTS,
         flags::TESTS,
+        hands::TESTS,
         inet6::TESTS,
         killed::TESTS,
         labs::TESTS,

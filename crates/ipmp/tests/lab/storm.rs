@@ -130,6 +130,8 @@ fn lost_notifications_are_made_up_for() -> Result<(), Failed> {
         reaches(&bed.host2, &data.to_string())?;
     }
     bed.awaits_lab1()?;
+    let daemon = bed.snapshot()?.daemon.ok_or("no daemon")?;
+    same("whether that was counted", &(daemon.resyncs.overrun > 0), &true)?;
     let _cut_off_by_hand = ping1.stop()?;
     let [ping0, _cut_off_by_hand] = pings;
     loses_nothing("ping of the address nobody touched", &ping0.stop()?)?;

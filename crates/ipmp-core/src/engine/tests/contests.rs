@@ -76,9 +76,9 @@ fn a_fight_is_left_with_growing_pauses_and_ends_when_the_other_hand_does() {
     assert_eq!(contested.address, "192.168.0.88".parse().ok());
     let again = contested.again.unwrap();
     assert!(again > host.now && again <= host.now + Duration::from_mins(1));
-    assert!(host.logged(
-        "Contested: address 192.168.0.88 on ge1: rival[812] undoes it again and again"
-    ));
+    assert!(
+        host.logged("Contested: address 192.168.0.88 on ge1: rival[812] undoes it again and again")
+    );
     assert!(!host.logged("Contested"), "said once");
 
     host.pass(Duration::from_mins(1));
@@ -191,12 +191,12 @@ fn neighbours_are_told_of_a_new_hardware_address() {
                 .contains(&"192.168.0.88".parse().unwrap())
     });
     assert!(told, "{:?}", host.announced);
-    assert!(
-        !host.operations.iter().any(|operation| operation
+    assert!(!host.operations.iter().any(|operation| {
+        operation
             == &Operation::SetUp {
                 index: 3,
-                up: false
+                up: false,
             }
-            .to_string())
-    );
+            .to_string()
+    }));
 }
