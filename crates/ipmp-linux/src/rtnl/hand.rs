@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use ipmp_core::Hand;
+use ipmp_core::kernel::Change;
 
 /// The hands behind what is told.
 #[derive(Debug)]
@@ -36,12 +37,13 @@ impl Hands {
 
     /// What is to be told before a change from this port: the hand, if it is another one than that of the
     /// change before.
-    pub(super) fn turn(&mut self, port: u32) -> Option<Option<Hand>> {
+    pub(super) fn turn(&mut self, port: u32) -> Option<Change> {
         let port = if port == self.own { 0 } else { port };
         if std::mem::replace(&mut self.last, port) == port {
             return None;
         }
-        Some((port != 0).then(|| self.known.entry(port).or_insert_with(|| hand(port)).clone()))
+        let mut hand = || self.known.entry(port).or_insert_with(|| hand(port)).clone();
+        Some(Change::By((port != 0).then(&mut hand)))
     }
 }
 
@@ -68,17 +70,20 @@ mod tests {
         assert_eq!(hands.turn(0), None);
         assert_eq!(hands.turn(7), None, "ours");
         let me = std::process::id();
-        let told = hands.turn(me).unwrap().unwrap();
-        assert_eq!(told.port, me);
-        assert!(told.process.is_some());
+        let told = hands.turn(me).unwrap();
+        let Change::By(Some(Hand { port, process })) = &told else {
+            panic!("{told:?}");
+        };
+        assert_eq!(*port, me);
+        assert!(process.is_some());
         assert_eq!(hands.turn(me), None);
-        assert_eq!(hands.turn(7), Some(None));
+        assert_eq!(hands.turn(7), Some(Change::By(None)));
         let nobody = Hand {
             port: u32::MAX,
             process: None,
         };
-        assert_eq!(hands.turn(u32::MAX), Some(Some(nobody)));
+        assert_eq!(hands.turn(u32::MAX), Some(Change::By(Some(nobody))));
         hands.begin();
-        assert_eq!(hands.turn(me), Some(Some(told)));
+        assert_eq!(hands.turn(me), Some(told));
     }
 }

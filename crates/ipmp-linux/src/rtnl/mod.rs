@@ -355,7 +355,7 @@ impl Rtnl {
     fn digest(&mut self) {
         for (port, told) in std::mem::take(&mut self.pending) {
             let then = self.memory.notice(told);
-            self.queue.extend(self.hands.turn(port).map(Change::By));
+            self.queue.extend(self.hands.turn(port));
             self.queue.extend(then.changes);
             if let Some((index, name)) = then.new_link {
                 for (sysctl, value) in sysctls(&name) {
