@@ -131,7 +131,11 @@ fn lost_notifications_are_made_up_for() -> Result<(), Failed> {
     }
     bed.awaits_lab1()?;
     let daemon = bed.snapshot()?.daemon.ok_or("no daemon")?;
-    same("whether that was counted", &(daemon.resyncs.overrun > 0), &true)?;
+    same(
+        "whether that was counted",
+        &(daemon.resyncs.overrun > 0),
+        &true,
+    )?;
     let _cut_off_by_hand = ping1.stop()?;
     let [ping0, _cut_off_by_hand] = pings;
     loses_nothing("ping of the address nobody touched", &ping0.stop()?)?;
