@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -259,15 +259,34 @@ impl Host {
         self.start(line, Some(user))
     }
 
+    /// Starts a command line on a terminal: its standard input, output and error. As an ordinary user
+    /// where one is given.
+    pub fn spawn_on(
+        &self,
+        terminal: &OwnedFd,
+        user: Option<u32>,
+        line: &str,
+    ) -> Result<Process, LabError> {
+        self.keep(|| process::Process::start_on(terminal, line, user))
+    }
+
     /// Starts a command line in the host, with its output in pipes.
     pub fn spawn(&self, line: &str) -> Result<Process, LabError> {
         self.start(line, None)
     }
 
     fn start(&self, line: &str, user: Option<u32>) -> Result<Process, LabError> {
+        self.keep(|| process::Process::start(line, user))
+    }
+
+    /// Starts a process inside, which ends with the host.
+    fn keep(
+        &self,
+        start: impl FnOnce() -> Result<Process, LabError> + Send,
+    ) -> Result<Process, LabError> {
         // Held, so that the host cannot be switched off between start and entry in the list.
         let mut processes = lock(&self.0.processes);
-        let process = self.inside(|| process::Process::start(line, user))?;
+        let process = self.inside(start)?;
         processes.retain(|process| process.strong_count() > 0);
         processes.push(Arc::downgrade(process.running()));
         Ok(process)

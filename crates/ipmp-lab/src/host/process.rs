@@ -1,7 +1,7 @@
 //! Processes inside a host.
 
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,14 +109,30 @@ impl Process {
     /// Starts the command of a line with its output in pipes, from a thread that has joined the host;
     /// as that user, and in the group of the same number, where one is given.
     pub(crate) fn start(line: &str, user: Option<u32>) -> Result<Self, LabError> {
+        let (input, output, errors) = (Stdio::null(), Stdio::piped(), Stdio::piped());
+        Self::start_with([input, output, errors], line, user)
+    }
+
+    /// The same on a terminal.
+    pub(crate) fn start_on(
+        terminal: &OwnedFd,
+        line: &str,
+        user: Option<u32>,
+    ) -> Result<Self, LabError> {
+        let stdio = || terminal.try_clone().map(Stdio::from).about(line);
+        Self::start_with([stdio()?, stdio()?, stdio()?], line, user)
+    }
+
+    fn start_with(stdio: [Stdio; 3], line: &str, user: Option<u32>) -> Result<Self, LabError> {
         let mut command = command(line)?;
         if let Some(user) = user {
             command.uid(user).gid(user);
         }
+        let [input, output, errors] = stdio;
         let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdin(input)
+            .stdout(output)
+            .stderr(errors)
             .spawn()
             .about(line)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
