@@ -8,7 +8,7 @@
 //! | module | tool | asks the daemon for |
 //! |---|---|---|
 //! | [`ifconfig`] | `ifconfig` | one command for each word; a snapshot to list |
-//! | [`ipmpstat`] | `ipmpstat` | a snapshot |
+//! | [`ipmpstat`] | `ipmpstat` | a snapshot; for `-p` what becomes of probes |
 //! | [`if_mpadm`] | `if_mpadm` | offline and online |
 //! | [`eeprom`] | `eeprom` | how hardware addresses are given |
 //! | [`boot`] | `ipmp boot`, `ipmp check` | what the files in `/etc` say, through `ifconfig`'s words |
@@ -18,6 +18,7 @@
 //! | [`move_address`] | `ipmp move` | a move |
 //! | [`replay`] | `ipmp replay` | nothing: it feeds an engine of its own |
 //! | [`status`] | `ipmp status` | a snapshot |
+//! | [`top`] | `ipmp top` | snapshots, what changes, what becomes of probes |
 
 pub mod boot;
 pub mod console;
@@ -37,6 +38,7 @@ pub mod move_address;
 pub mod replay;
 pub mod status;
 pub mod terminal;
+pub mod top;
 
 #[cfg(test)]
 mod recorded;

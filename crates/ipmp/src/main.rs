@@ -17,7 +17,7 @@ use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
     Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics,
-    move_address, replay, status,
+    move_address, replay, status, top,
 };
 use nix::unistd::geteuid;
 
@@ -25,6 +25,7 @@ const USAGE: &str = "\
 usage: ipmp VERB ...
   demo                        watch NICs fail and addresses live on, in namespaces
   status [--json]             groups, interfaces, and where each address is
+  top                         the same and more, as it changes; q ends it
   explain IF|ADDRESS          why it is as it is, and what would change it
   offline IF, online IF       take an interface out of service, put it back
   move ADDRESS IF             move a data address to another member of its group
@@ -36,7 +37,7 @@ usage: ipmp VERB ...
   check [--root DIR]          say what is wrong with those files and the settings
   replay FILE                 decide again what a daemon recorded
   ifconfig ...                configure and list interfaces
-  ipmpstat ...                show groups, interfaces, addresses, targets
+  ipmpstat ...                show groups, interfaces, addresses, probes, targets
   if_mpadm -d|-r IF           take an interface out of service, put it back
   eeprom 'local-mac-address?[=true|false]'
                               how interfaces get their hardware address
@@ -81,6 +82,10 @@ fn main() -> ExitCode {
         Some(("exporter", rest)) => return ipmp_exporter::main(rest.to_vec()),
         Some(("metrics", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             metrics::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("top", rest)) => ask(rest, Start::Never, |words, _, _, console| {
+            let connect = || Local::new(Start::Never);
+            top::run(words, &Tty::default(), connect, console)
         }),
         Some(("explain", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             explain::run(words, &mut environment(local, etc), console)

@@ -42,6 +42,7 @@ mod storm;
 mod tap;
 mod three;
 mod tools;
+mod top;
 mod trace;
 mod watched_probes;
 
@@ -83,6 +84,7 @@ fn tests() -> Vec<Test> {
         storm::TESTS,
         three::TESTS,
         tools::TESTS,
+        top::TESTS,
         trace::TESTS,
         watched_probes::TESTS,
     ]

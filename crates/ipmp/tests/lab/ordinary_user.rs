@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::bad_input::{one_line, unharmed};
 use crate::bed::{Bed, same};
+use crate::top::Desk;
 
 const SLOW: u32 = 10_000;
 
@@ -19,6 +20,7 @@ tests![
     user_may_not_change_anything,
     user_does_not_start_the_daemon,
     user_may_not_watch_probes,
+    user_has_a_live_view_without_single_probes,
 ];
 
 fn user_sees_but_no_ether() -> Result<(), Failed> {
@@ -83,6 +85,14 @@ fn user_may_not_watch_probes() -> Result<(), Failed> {
         same("standard output", output.stdout.as_str(), "")?;
     }
     Ok(())
+}
+
+fn user_has_a_live_view_without_single_probes() -> Result<(), Failed> {
+    let bed = Bed::lab1(SLOW)?;
+    let desk = Desk::new(&bed, Some(NOBODY))?;
+    desk.awaits(&["ge1", "ok", "up", "ok", "active"])?;
+    desk.awaits(&["AVERAGE", "(ONLY", "ROOT", "SEES", "SINGLE", "PROBES)"])?;
+    desk.awaits(&["ge1", "192.168.0.2"])
 }
 
 /// Whether a lab has other users than root. One that an ordinary user made, in a user namespace of
