@@ -15,6 +15,8 @@ pub struct Totals {
     pub failures: Vec<Failures>,
     /// Failovers and failbacks, by direction, cause and group.
     pub outages: Vec<Outages>,
+    /// How often something was left alone for a while, as another hand undid it again and again.
+    pub contests: u64,
 }
 
 /// How often an interface failed for one cause.

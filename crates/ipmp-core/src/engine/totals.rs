@@ -13,6 +13,7 @@ use crate::{Action, GroupName, InterfaceName, Record};
 pub(super) struct Counted {
     failures: BTreeMap<(InterfaceName, Cause), u64>,
     outages: BTreeMap<(Direction, Cause, Option<GroupName>), Outages>,
+    contests: u64,
 }
 
 impl Counted {
@@ -36,6 +37,9 @@ impl Counted {
                         .or_insert_with(|| Outages::none(direction, cause, outage.group.clone()))
                         .add(outage);
                 }
+                Action::Record(Record::Contest {
+                    contested: true, ..
+                }) => self.contests += 1,
                 _ => {}
             }
         }
@@ -53,6 +57,7 @@ impl Counted {
                 })
                 .collect(),
             outages: self.outages.values().cloned().collect(),
+            contests: self.contests,
         }
     }
 }

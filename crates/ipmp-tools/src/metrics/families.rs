@@ -33,6 +33,7 @@ pub fn text(seen: Option<&Snapshot>) -> io::Result<String> {
         of_addresses(snapshot, &mut metrics);
         of_probes(&watched, &mut metrics);
         of_outages(snapshot, &mut metrics);
+        of_others(snapshot, &mut metrics);
     }
     metrics.text()
 }
@@ -351,6 +352,25 @@ fn of_outages(snapshot: &Snapshot, metrics: &mut Exposition) {
         "ipmp_outage_told_seconds",
         "From then until all neighbours had been told once.",
         distributed(|outages| &outages.told),
+    );
+}
+
+/// What others, and the kernel, do not let be.
+fn of_others(snapshot: &Snapshot, metrics: &mut Exposition) {
+    metrics.gauge(
+        "ipmp_contested",
+        "How many things another hand undoes again and again, so that they are left alone for a while.",
+        [(vec![], count(snapshot.contested.len()))],
+    );
+    metrics.counter(
+        "ipmp_contests_total",
+        "How often that began.",
+        [(vec![], snapshot.totals.contests)],
+    );
+    metrics.gauge(
+        "ipmp_failing",
+        "How many operations the kernel refuses at present; they are tried again.",
+        [(vec![], count(snapshot.failing.len()))],
     );
 }
 

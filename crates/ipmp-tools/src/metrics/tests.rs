@@ -37,6 +37,7 @@ fn everything() -> Snapshot {
                 count: 2,
             }],
             outages: vec![failover],
+            contests: 1,
         },
         daemon: Some(Daemon {
             version: "0.1.0".into(),
