@@ -55,6 +55,8 @@ pub(crate) struct Parsed {
     pub(crate) multicast_targets_only: Option<bool>,
     /// `record` and `record-limit`.
     pub(crate) recording: Recording,
+    /// `hook`, and its line.
+    pub(crate) hook: Option<(PathBuf, usize)>,
 }
 
 const DEFAULTS: &str = "defaults";
@@ -67,7 +69,8 @@ const IGNORE_LINKS: &str = "ignore-links";
 const MULTICAST: &str = "multicast-targets-only";
 const RECORD: &str = "record";
 const RECORD_LIMIT: &str = "record-limit";
-const DAEMON_KEYS: [&str; 5] = [TRACK, IGNORE_LINKS, MULTICAST, RECORD, RECORD_LIMIT];
+const HOOK: &str = "hook";
+const DAEMON_KEYS: [&str; 6] = [TRACK, IGNORE_LINKS, MULTICAST, RECORD, RECORD_LIMIT, HOOK];
 
 const TRUE_OR_FALSE: &str = "true or false";
 
@@ -229,16 +232,20 @@ impl Reader<'_> {
                 IGNORE_LINKS => &mut parsed.ignore_links,
                 MULTICAST => &mut parsed.multicast_targets_only,
                 RECORD => {
-                    let path = word.map(Path::new);
-                    match path.filter(|path| path.is_absolute() || word == Some("off")) {
-                        Some(path) if path.is_absolute() => {
-                            parsed.recording.path = Some(path.to_owned());
-                        }
-                        Some(_) => {}
-                        None => {
-                            let allowed = "\"off\" or a path such as \"/var/log/ipmp/events\"";
-                            self.not_allowed(text, allowed, value);
-                        }
+                    if let Some(path) = path(value) {
+                        parsed.recording.path = path;
+                    } else {
+                        let allowed = "\"off\" or a path such as \"/var/log/ipmp/events\"";
+                        self.not_allowed(text, allowed, value);
+                    }
+                    continue;
+                }
+                HOOK => {
+                    if let Some(path) = path(value) {
+                        parsed.hook = path.map(|path| (path, self.line(&name.span())));
+                    } else {
+                        let allowed = "\"off\" or a path such as \"/etc/ipmp/hook\"";
+                        self.not_allowed(text, allowed, value);
                     }
                     continue;
                 }
@@ -349,6 +356,21 @@ fn without(text: &str, lines: &BTreeSet<usize>) -> String {
         }
     });
     blanked.collect()
+}
+
+/// An absolute path, or none for `off`; `None` if it is neither.
+#[expect(
+    clippy::option_option,
+    reason = "what is no value and what is no path are two things"
+)]
+fn path(value: &Value<'_>) -> Option<Option<PathBuf>> {
+    match value.get_ref().as_str()? {
+        "off" => Some(None),
+        word => Some(Some(PathBuf::from(word))).filter(|path| {
+            let path = path.as_deref();
+            path.is_some_and(Path::is_absolute)
+        }),
+    }
 }
 
 /// A value in the terms of its key; `None` if it is of no kind that the key has.

@@ -14,6 +14,7 @@
 //! `/etc/ipmp.toml` refuses the file whole: half of what somebody meant may be worse than nothing.
 //! Neither keeps the daemon from running.
 
+mod hook;
 mod ipmp_toml;
 mod layer;
 mod mpathd;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use ipmp_core::{GroupName, Settings};
 
+pub use crate::hook::{HookError, verify_hook};
 pub use crate::ipmp_toml::Recording;
 pub use crate::layer::{Effective, Layer, Origin};
 pub use crate::mpathd::c_number;
@@ -38,6 +40,8 @@ pub struct Files {
     pub mpathd: PathBuf,
     /// `/etc/ipmp.toml`, our own.
     pub toml: PathBuf,
+    /// Below which programs are that they name.
+    pub root: PathBuf,
 }
 
 /// What the daemon was told when it was called; holds in addition to what the files say.
@@ -56,6 +60,8 @@ pub struct Configuration {
     pub settings: Settings,
     /// Whether events are to be recorded.
     pub recording: Recording,
+    /// The program that is run for each event. Whether it can be is seen when it is.
+    pub hook: Option<PathBuf>,
     /// What holds for all groups that have nothing of their own, and where it was set.
     pub common: Effective,
     /// The same for the groups that have something of their own.
@@ -72,6 +78,7 @@ impl Files {
         Self {
             mpathd: root.join("etc/default/mpathd"),
             toml: root.join("etc/ipmp.toml"),
+            root: root.to_owned(),
         }
     }
 
@@ -88,6 +95,7 @@ impl Files {
             ipmp_toml::Parsed::default()
         });
 
+        problems.extend(self.hook_problem(&toml));
         let common = Effective::of(&[&mpathd.common, &toml.defaults]);
         let groups: BTreeMap<_, _> = toml
             .groups
@@ -121,11 +129,27 @@ impl Files {
                     .collect(),
             },
             recording: toml.recording,
+            hook: toml.hook.map(|(path, _)| path),
             common,
             groups,
             problems,
             refused,
         }
+    }
+}
+
+impl Files {
+    /// What is wrong with the hook at present. It may be mended at any time, so that it is no error.
+    fn hook_problem(&self, toml: &ipmp_toml::Parsed) -> Option<Problem> {
+        let (path, line) = toml.hook.as_ref()?;
+        let inside = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        let error = verify_hook(&inside).err()?;
+        Some(Problem {
+            path: self.toml.clone(),
+            line: Some(*line),
+            text: format!("hook: {}: {error}", path.display()),
+            is_error: false,
+        })
     }
 }
 

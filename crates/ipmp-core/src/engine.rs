@@ -189,6 +189,10 @@ impl Engine {
                 self.detection.neighbours(&neighbours);
                 return actions;
             }
+            Event::Carriers(seen) => {
+                self.note_carriers(&seen);
+                return actions;
+            }
             Event::TellProbes(tells) => {
                 self.detection.tell_probes(tells);
                 return actions;

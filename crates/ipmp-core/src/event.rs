@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Time;
 use crate::command::Command;
 use crate::detect::{Neighbour, Reply};
 use crate::kernel::Change;
@@ -33,6 +34,9 @@ pub enum Event {
     TellProbes(bool),
     /// The settings were read (again).
     Settings(Settings),
+    /// Links that had their carrier when they were asked for it, and when each was asked last: told before
+    /// a loss is, to know how old that may be.
+    Carriers(Vec<(u32, Time)>),
     /// A deadline was reached, or nothing in particular happened.
     Tick,
 }

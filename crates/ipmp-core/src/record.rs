@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::Severity;
 use crate::snapshot::{GroupState, InterfaceState, LinkState};
-use crate::time::{milliseconds, optional_milliseconds, time_in_milliseconds};
+use crate::time::{
+    milliseconds, optional_milliseconds, optional_time_in_milliseconds, time_in_milliseconds,
+};
 use crate::{GroupName, InterfaceName, LogicalName, Time};
 
 /// Something changed.
@@ -218,8 +220,19 @@ pub struct Outage {
     /// When it was decided, on the clock of the host that never goes backwards.
     #[serde(rename = "declared_ms", with = "time_in_milliseconds")]
     pub declared: Time,
-    /// How long before that the interface was last known to work: from its last answered probe, or
-    /// from the notice of its lost link. `None` where nothing had failed, or nothing was known.
+    /// When the interface was last known to work, on the same clock. `None` where nothing had failed, or
+    /// nothing was known.
+    #[serde(
+        default,
+        rename = "last_good_ms",
+        with = "optional_time_in_milliseconds"
+    )]
+    pub last_good: Option<Time>,
+    /// What showed it.
+    #[serde(default)]
+    pub last_good_by: Option<Evidence>,
+    /// How long that was before it was declared failed: the failure is no older than this, and may be
+    /// younger.
     #[serde(rename = "detection_ms", with = "optional_milliseconds")]
     pub detection: Option<Duration>,
     /// How long after that the kernel had all addresses in their place; `None` while it has not.
@@ -231,6 +244,16 @@ pub struct Outage {
     pub told: Option<Duration>,
     /// Which addresses.
     pub addresses: Vec<Moved>,
+}
+
+/// What showed that an interface worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// The answer to a probe.
+    Reply,
+    /// Its link was asked, and had a carrier.
+    Carrier,
 }
 
 /// An address that went elsewhere.

@@ -109,3 +109,22 @@ pub mod optional_milliseconds {
         Ok(Option::<f64>::deserialize(from)?.map(from_milliseconds))
     }
 }
+
+/// For serde: a [`Time`], if there is one, in milliseconds after the clock's origin.
+pub mod optional_time_in_milliseconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Time, from_milliseconds, milliseconds};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(time: &Option<Time>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| milliseconds(time.since_origin()))
+            .serialize(to)
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Time>, D::Error> {
+        let ms = Option::<f64>::deserialize(from)?;
+        Ok(ms.map(|ms| Time::new(from_milliseconds(ms))))
+    }
+}

@@ -11,9 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use ipmp_core::Time;
+use ipmp_linux::monotonic_now;
 use ipmp_linux::rtnl::{Asked, Carriers};
 use tokio::sync::mpsc;
 
@@ -27,7 +30,11 @@ pub(crate) struct CarrierWatch {
     links: Vec<u32>,
     wanted: Sender<Vec<u32>>,
     found: mpsc::Receiver<Found>,
+    seen: Seen,
 }
+
+/// When each link was asked last and had its carrier.
+type Seen = Arc<Mutex<BTreeMap<u32, Time>>>;
 
 /// What was found, by number of link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,13 +51,16 @@ impl CarrierWatch {
         let carriers = Carriers::open()?;
         let (wanted, wishes) = channel();
         let (tell, found) = mpsc::channel(1);
+        let seen = Seen::default();
+        let notes = Arc::clone(&seen);
         Builder::new()
             .name("carriers".to_owned())
-            .spawn(move || watch(carriers, &wishes, &tell))?;
+            .spawn(move || watch(carriers, &wishes, &tell, &notes))?;
         Ok(Self {
             links: Vec::new(),
             wanted,
             found,
+            seen,
         })
     }
 
@@ -61,6 +71,12 @@ impl CarrierWatch {
             // The thread ends after this does only.
             let _ended = self.wanted.send(links);
         }
+    }
+
+    /// When each link had its carrier last, of those that were asked.
+    pub(crate) fn seen(&self) -> Vec<(u32, Time)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().map(|(&link, &at)| (link, at)).collect()
     }
 
     /// Waits until links are found to have lost their carrier, each of which is told of once until it has
@@ -105,7 +121,12 @@ impl Known {
     }
 }
 
-fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, tell: &mpsc::Sender<Found>) {
+fn watch(
+    mut carriers: Carriers,
+    wishes: &Receiver<Vec<u32>>,
+    tell: &mpsc::Sender<Found>,
+    seen: &Seen,
+) {
     let mut links: Vec<u32> = Vec::new();
     let mut known = Known::default();
     let mut complained = false;
@@ -120,8 +141,15 @@ fn watch(mut carriers: Carriers, wishes: &Receiver<Vec<u32>>, tell: &mpsc::Sende
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        // What is answered is how it is later than this.
+        let asked = monotonic_now();
         match carriers.ask(&links) {
             Ok(answers) => {
+                let running = answers.iter().filter(|answer| !answer.is_lost);
+                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.retain(|link, _| links.contains(link));
+                seen.extend(running.map(|answer| (answer.index, asked)));
+                drop(seen);
                 let (found, now) = known.compare(&answers);
                 // What finds no room is found again.
                 if found == Found::default() || tell.try_send(found).is_ok() {
@@ -146,13 +174,19 @@ mod tests {
         let carriers = Carriers::open().unwrap();
         let (wanted, wishes) = channel();
         let (tell, mut found) = mpsc::channel(1);
-        let thread = std::thread::spawn(move || watch(carriers, &wishes, &tell));
+        let seen = Seen::default();
+        let notes = Arc::clone(&seen);
+        let before = monotonic_now();
+        let thread = std::thread::spawn(move || watch(carriers, &wishes, &tell, &notes));
         // The loopback device has a carrier always, and nothing has this number.
         wanted.send(vec![1, u32::MAX]).unwrap();
         wanted.send(Vec::new()).unwrap();
         drop(wanted);
         thread.join().unwrap();
         assert_eq!(found.blocking_recv(), None);
+        // Each was noted when it was asked, before there was nothing to ask.
+        let seen = seen.lock().unwrap();
+        assert!(seen.values().all(|&at| at >= before));
     }
 
     #[test]

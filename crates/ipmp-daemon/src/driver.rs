@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use std::{io, iter};
 
@@ -26,6 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::carrier::{CarrierWatch, Found};
 use crate::control::{self, Request, Shown};
+use crate::hook::Hook;
+use crate::journal::Causes;
 use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
 use crate::options::Options;
 use crate::probes::Probes;
@@ -57,6 +60,11 @@ pub(crate) struct Driver {
     /// What was asked for at start, and what came of it.
     recording: Recording,
     recorder: Option<Recorder>,
+    /// The program that is to be told events, and what tells it.
+    hook_path: Option<PathBuf>,
+    hook: Option<Hook>,
+    /// What the journal is told with messages.
+    causes: Causes,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
     announcer: Announcer,
@@ -98,6 +106,7 @@ impl Driver {
         let seed = seed(now);
         let settings = configuration.settings;
         let recording = configuration.recording;
+        let hook_path = configuration.hook;
         let recorder = Recorder::start(&recording, || {
             record::header(seed, &settings, saved.as_ref())
         });
@@ -107,6 +116,9 @@ impl Driver {
             engine: Engine::new(settings, saved, seed),
             recording,
             recorder,
+            hook: Hook::start(hook_path.as_ref()),
+            hook_path,
+            causes: Causes::default(),
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
             announcer: Announcer::new(),
@@ -323,7 +335,14 @@ impl Driver {
             if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
                 recorder.note(now, event, &actions);
             }
+            let told: Vec<Action> = actions
+                .iter()
+                .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
+                .cloned()
+                .collect();
             self.carry_out_all(actions, &mut events);
+            // What is to be done goes before what is to be said.
+            log::tell(&told, &mut self.causes);
         }
         if may_differ {
             self.carriers.watch(self.engine.tracked_links());
@@ -366,8 +385,14 @@ impl Driver {
                     tracing::debug!(target: FAILOVER, "{error}");
                 }
             }
-            Action::Log(message) => log::say(&message),
-            Action::Record(record) => drop(self.told.history.add(monotonic_now(), record)),
+            // Said when everything of this moment is done.
+            Action::Log(_) => {}
+            Action::Record(record) => {
+                let event = self.told.history.add(monotonic_now(), record);
+                if let Some(hook) = &self.hook {
+                    hook.tell(event);
+                }
+            }
             Action::Save(saved) => {
                 self.unsaved = Some(saved);
                 self.retry_save();
@@ -406,6 +431,10 @@ impl Driver {
                     self.note(change);
                 }
                 if !changes.is_empty() {
+                    // How old a loss may be is known from before it only.
+                    if changes.iter().any(is_loss) {
+                        events.push_back(Event::Carriers(self.carriers.seen()));
+                    }
                     events.push_back(Event::Kernel(changes));
                 }
             }
@@ -486,6 +515,10 @@ impl Driver {
             if configuration.recording != self.recording {
                 tracing::warn!("record: takes effect when the daemon is started next");
             }
+            if configuration.hook != self.hook_path {
+                self.hook_path = configuration.hook;
+                self.hook = Hook::start(self.hook_path.as_ref());
+            }
             self.feed(Event::Settings(configuration.settings));
         }
         notify(&[NotifyState::Ready]);
@@ -495,6 +528,15 @@ impl Driver {
         for line in dump::lines(&self.engine.snapshot(), self.probes.unsent) {
             tracing::info!("{line}");
         }
+    }
+}
+
+/// Whether a link lost its carrier, or went away.
+const fn is_loss(change: &Change) -> bool {
+    match change {
+        Change::Link(link) => !link.is_running(),
+        Change::LinkGone(_) => true,
+        _ => false,
     }
 }
 

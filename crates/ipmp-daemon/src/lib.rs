@@ -16,6 +16,7 @@
 //! | one engine, one netlink socket | [`driver`] | the loop |
 //! | one probe socket of each kind, for all interfaces | [`probes`] | the loop |
 //! | one thread that asks links for their carrier | [`carrier`] | the loop |
+//! | one hook, if any, and one thread that runs it for one event at a time | [`hook`] | the loop |
 //! | one recording, if any, and one thread that writes it | [`record`] | the loop |
 //! | one task for each client, a bounded number | [`control`] | the control server |
 //! | one lock on the lock file | [`instance`] | the process, until it ends |
@@ -24,7 +25,9 @@ mod carrier;
 mod control;
 mod driver;
 mod dump;
+mod hook;
 mod instance;
+mod journal;
 mod launch;
 mod log;
 mod options;
@@ -43,6 +46,10 @@ const NAME: &str = "in.mpathd";
 
 /// Runs in.mpathd with these arguments, its name not among them.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|arg| arg == hook::UNDRESS).is_some() {
+        return hook::undress(args.next().as_deref());
+    }
     match Options::parse(args) {
         Ok(options) => launch::run(&options),
         Err(help @ UsageError::Help) => {

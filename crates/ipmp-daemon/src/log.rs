@@ -3,7 +3,7 @@
 //! | when | where |
 //! |---|---|
 //! | `-d` | standard error |
-//! | systemd's journal is there | the journal, with fields `IPMP_INTERFACE` and `IPMP_GROUP` |
+//! | systemd's journal is there | the journal, with the fields of [`journal`] |
 //! | `/dev/log` is there | syslog, facility daemon |
 //! | neither, as in containers | `log` in the run directory, at most [`FILE_SIZE`] and as much again in `log.old` |
 //!
@@ -22,6 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use ipmp_core::message::{Message, Severity};
+use ipmp_core::{Action, Record};
 use nix::libc::O_NOFOLLOW;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -29,6 +30,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::NAME;
+use crate::journal::{self, Causes, Fields};
+
+/// Target of what only the journal gets.
+const JOURNAL_ONLY: &str = "journal";
 
 const JOURNAL: &str = "/run/systemd/journal/socket";
 const SYSLOG: &str = "/dev/log";
@@ -83,24 +88,52 @@ impl BitOr for Debug {
     }
 }
 
-/// Says one of the engine's messages.
-pub(crate) fn say(message: &Message) {
-    let value = serde_json::to_value(message).unwrap_or_default();
-    let fields = value.as_object().and_then(|kinds| kinds.values().next());
-    let field = |name: &str| fields.and_then(|fields| fields.get(name)?.as_str());
-    let interface = field("interface").or(field("from")).or(field("to"));
-    let group = field("group");
-    match message.severity() {
-        Severity::Error => {
-            tracing::error!(ipmp_interface = interface, ipmp_group = group, "{message}");
-        }
-        Severity::Warning => {
-            tracing::warn!(ipmp_interface = interface, ipmp_group = group, "{message}");
-        }
-        Severity::Info => {
-            tracing::info!(ipmp_interface = interface, ipmp_group = group, "{message}");
+/// Says what the engine has to say at one moment: its messages and, to the journal, the records that none
+/// of them tells of.
+pub(crate) fn tell(actions: &[Action], causes: &mut Causes) {
+    causes.note(actions);
+    for action in actions {
+        match action {
+            Action::Log(message) => say(message, &journal::fields(message, actions, causes)),
+            Action::Record(record) => {
+                if let Some(fields) = journal::entry(record, actions) {
+                    note(record, &fields);
+                }
+            }
+            _ => {}
         }
     }
+}
+
+fn say(message: &Message, fields: &Fields) {
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                message_id = fields.id,
+                ipmp_interface = fields.interface,
+                ipmp_group = fields.group,
+                ipmp_cause = fields.cause,
+                ipmp_address = fields.address,
+                "{message}"
+            )
+        };
+    }
+    match message.severity() {
+        Severity::Error => say!(error),
+        Severity::Warning => say!(warn),
+        Severity::Info => say!(info),
+    }
+}
+
+fn note(record: &Record, fields: &Fields) {
+    tracing::info!(
+        target: JOURNAL_ONLY,
+        message_id = fields.id,
+        ipmp_interface = fields.interface,
+        ipmp_group = fields.group,
+        ipmp_cause = fields.cause,
+        "{record}"
+    );
 }
 
 /// Sends everything said from now on to standard error, or to the best place there is. `file` is
@@ -168,6 +201,9 @@ impl<S: Subscriber> Layer<S> for Log {
         };
         let mut guard = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         let (sink, lost) = &mut *guard;
+        if event.metadata().target() == JOURNAL_ONLY && !matches!(sink, Sink::Journal(_)) {
+            return;
+        }
         if *lost > 0 {
             let note = Line::of(format!("{lost} messages were lost"));
             if sink.send(4, &note).is_err() {
@@ -202,7 +238,7 @@ impl Line {
         let value = value.replace(|c: char| c.is_control(), " ");
         match field.name() {
             "message" => self.text.insert_str(0, &value),
-            name @ ("ipmp_interface" | "ipmp_group") => {
+            name if name == "message_id" || name.starts_with("ipmp_") => {
                 self.fields.push((name.to_ascii_uppercase(), value));
             }
             // Writing to a string cannot fail.
@@ -275,6 +311,9 @@ fn bounded(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use ipmp_core::record::Cause;
+    use ipmp_core::snapshot::InterfaceState;
+
     use super::*;
 
     fn log_to(sink: Sink, mask: Debug, work: impl FnOnce()) {
@@ -302,22 +341,48 @@ mod tests {
     fn journal_entries_have_fields() {
         let (ours, journal) = UnixDatagram::pair().unwrap();
         log_to(Sink::Journal(ours), Debug::NONE, || {
-            say(&failed());
+            tell(&[Action::Log(failed())], &mut Causes::default());
             tracing::warn!(reason = "a\nb", "two\nlines");
         });
         assert_eq!(
             received(&journal),
             "MESSAGE=NIC failure detected on ge1 of group testgrp2\nPRIORITY=3\n\
              SYSLOG_IDENTIFIER=in.mpathd\nSYSLOG_FACILITY=3\n\
-             IPMP_INTERFACE=ge1\nIPMP_GROUP=testgrp2\n"
+             MESSAGE_ID=0043e66253ad49d1a90163128c8e5bdd\nIPMP_INTERFACE=ge1\nIPMP_GROUP=testgrp2\n"
         );
         assert!(received(&journal).starts_with("MESSAGE=two lines reason=a b\nPRIORITY=4\n"));
     }
 
     #[test]
+    fn what_no_message_tells_of_is_for_the_journal_alone() {
+        let offline = || {
+            let record = Record::Interface {
+                interface: "ge1".parse().unwrap(),
+                group: None,
+                from: Some(InterfaceState::Ok),
+                to: Some(InterfaceState::Offline),
+                cause: Cause::Administrator,
+            };
+            tell(&[Action::Record(record)], &mut Causes::default());
+            tracing::info!("last");
+        };
+        let (ours, journal) = UnixDatagram::pair().unwrap();
+        log_to(Sink::Journal(ours), Debug::NONE, offline);
+        let entry = received(&journal);
+        assert!(entry.starts_with("MESSAGE=ge1 is offline: asked for\nPRIORITY=6\n"));
+        assert!(entry.ends_with("IPMP_INTERFACE=ge1\nIPMP_CAUSE=administrator\n"));
+        assert!(received(&journal).starts_with("MESSAGE=last\n"));
+        let (ours, syslog) = UnixDatagram::pair().unwrap();
+        log_to(Sink::Syslog(ours), Debug::NONE, offline);
+        assert!(received(&syslog).ends_with("]: last"));
+    }
+
+    #[test]
     fn syslog_lines_have_a_priority() {
         let (ours, syslog) = UnixDatagram::pair().unwrap();
-        log_to(Sink::Syslog(ours), Debug::NONE, || say(&failed()));
+        log_to(Sink::Syslog(ours), Debug::NONE, || {
+            tell(&[Action::Log(failed())], &mut Causes::default());
+        });
         let pid = std::process::id();
         assert_eq!(
             received(&syslog),
@@ -357,7 +422,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         fs::write(&path, "x".repeat(1 << 20)).unwrap();
-        log_to(Sink::File(path.clone()), Debug::NONE, || say(&failed()));
+        log_to(Sink::File(path.clone()), Debug::NONE, || {
+            tell(&[Action::Log(failed())], &mut Causes::default());
+        });
         let text = fs::read_to_string(&path).unwrap();
         assert!(
             text.ends_with("]: NIC failure detected on ge1 of group testgrp2\n"),

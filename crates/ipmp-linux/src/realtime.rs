@@ -18,6 +18,10 @@ pub const PRIORITY: i32 = 10;
 /// that can be asked for.
 const TIMER_SLACK_NS: libc::c_ulong = 1;
 
+/// What ordinary processes have of these: the kernel's defaults.
+const USUAL_TIMER_SLACK_NS: libc::c_ulong = 50_000;
+const USUAL_MEMLOCK: u64 = 8 << 20;
+
 /// Bytes of stack that are used once, so that they are there when they are needed.
 const STACK: usize = 128 << 10;
 
@@ -47,6 +51,24 @@ pub fn be_on_time() -> Vec<RealtimeError> {
     .into_iter()
     .filter_map(Result::err)
     .collect()
+}
+
+/// Makes the calling process an ordinary one, whatever its parent was: no real-time priority and no
+/// right to one, no precedence, nothing locked, timers as everybody's. To be called by its only thread.
+#[expect(unsafe_code, reason = "no library that is here wraps the calls")]
+pub fn be_ordinary() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure outlives the call, which reads it; 0 is the calling thread.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) };
+    Errno::result(result)?;
+    // SAFETY: takes numbers only. Less than ordinary precedence stays, which this may not lift.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+    setrlimit(Resource::RLIMIT_RTPRIO, 0, 0)?;
+    let (_, most) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    let usual = most.min(USUAL_MEMLOCK);
+    setrlimit(Resource::RLIMIT_MEMLOCK, usual, usual)?;
+    set_timerslack(USUAL_TIMER_SLACK_NS)?;
+    Ok(())
 }
 
 /// First come, first served, among processes of the priority; children are ordinary.

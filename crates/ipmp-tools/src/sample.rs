@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipmp_api::interface::{Event, FinishedProbe, ProbeKind};
 use ipmp_core::message::Severity;
-use ipmp_core::record::{Cause, Direction, Moved, Outage};
+use ipmp_core::record::{Cause, Direction, Evidence, Moved, Outage};
 use ipmp_core::snapshot::{
     Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical,
     ProbeState, Probing, Target, TargetMode,
@@ -325,6 +325,8 @@ pub(crate) fn outage() -> Outage {
         group: "testgrp2".parse().ok(),
         cause: Cause::ProbesLost,
         declared: Time::from_millis(86_400_000),
+        last_good: Some(Time::from_millis(86_399_897)),
+        last_good_by: Some(Evidence::Reply),
         detection: Some(Duration::from_micros(102_345)),
         moved: Some(Duration::from_micros(3_210)),
         told: Some(Duration::from_micros(3_300)),

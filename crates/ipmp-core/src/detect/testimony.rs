@@ -14,9 +14,9 @@ pub struct Declared {
     pub cause: Cause,
     /// When the interface was marked.
     pub at: Time,
-    /// When it was last known to work: its last answered probe or, without one or if it was the link
-    /// that told, when it was marked. `None` if it was marked before we came.
-    pub last_good: Option<Time>,
+    /// When its last answer to a probe came; `None` if there was none, or if nothing had failed: it was
+    /// marked by hand, or before we came.
+    pub answered: Option<Time>,
 }
 
 impl Detection {
@@ -34,16 +34,16 @@ impl Detection {
     pub fn declared(&self, interface: &InterfaceName) -> Option<Declared> {
         let member = self.members.get(interface)?;
         let failure = member.failure?;
-        let (cause, last_good) = match failure.cause {
-            member::Cause::Link => (Cause::LinkDown, Some(failure.at)),
+        let (cause, answered) = match failure.cause {
+            member::Cause::Link => (Cause::LinkDown, last_answer(member)),
             member::Cause::Probes => (Cause::ProbesLost, last_answer(member)),
             member::Cause::Adopted(_) => (Cause::FailedBefore, None),
-            member::Cause::Hand => (Cause::Administrator, Some(failure.at)),
+            member::Cause::Hand => (Cause::Administrator, None),
         };
         Some(Declared {
             cause,
             at: failure.at,
-            last_good,
+            answered,
         })
     }
 }

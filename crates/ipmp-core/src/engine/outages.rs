@@ -5,12 +5,12 @@
 //! | one open outage for each interface and direction | addresses of it are still under way |
 //! | [`KEPT`] closed ones | shown in snapshots until newer ones take their place |
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use super::{Engine, LogicalKey};
 use crate::asked::Logical;
-use crate::record::{Cause, Direction, Moved, Outage};
+use crate::record::{Cause, Direction, Evidence, Moved, Outage};
 use crate::{Action, InterfaceName, Record, Time};
 
 /// How many are remembered: enough to see an evening's flapping, little enough for a snapshot.
@@ -21,6 +21,8 @@ const KEPT: usize = 64;
 pub(super) struct Outages {
     open: Vec<Open>,
     closed: VecDeque<Outage>,
+    /// When each interface was seen to have its carrier last, as far as that was asked for.
+    carriers: BTreeMap<InterfaceName, Time>,
 }
 
 /// One whose addresses are under way.
@@ -110,32 +112,65 @@ impl Engine {
     }
 
     fn opened(&self, now: Time, direction: Direction, interface: &InterfaceName) -> Outage {
-        let (cause, declared, last_good) = match direction {
+        let (cause, declared, answered) = match direction {
             Direction::Failback => (Cause::HomeUsable, now, None),
             Direction::Move => (Cause::Administrator, now, None),
-            Direction::Failover if self.link(interface).is_none() => {
-                (Cause::DeviceGone, now, Some(now))
-            }
+            Direction::Failover if self.link(interface).is_none() => (Cause::DeviceGone, now, None),
             Direction::Failover if self.is_offline(interface) => {
                 (Cause::InterfaceOffline, now, None)
             }
             Direction::Failover => match self.detection.declared(interface) {
                 // Nobody could take them when it failed; they wait since then.
-                Some(declared) => (declared.cause, declared.at, declared.last_good),
+                Some(declared) => (declared.cause, declared.at, declared.answered),
                 None => (Cause::Administrator, now, None),
             },
         };
+        let last_good = self.last_good(interface, cause, declared, answered);
         Outage {
             direction,
             interface: interface.clone(),
             group: self.group_of(interface).cloned(),
             cause,
             declared,
-            detection: last_good.map(|good| declared.since(good)),
+            last_good: last_good.map(|(at, _)| at),
+            last_good_by: last_good.map(|(_, by)| by),
+            detection: last_good.map(|(at, _)| declared.since(at)),
             moved: None,
             told: None,
             addresses: Vec::new(),
         }
+    }
+
+    /// When an interface was last known to work before it was declared failed, and by what. That its link
+    /// had a carrier counts where it is the link that failed: a silent link has one all the time.
+    fn last_good(
+        &self,
+        interface: &InterfaceName,
+        cause: Cause,
+        declared: Time,
+        answered: Option<Time>,
+    ) -> Option<(Time, Evidence)> {
+        let by_link = matches!(cause, Cause::LinkDown | Cause::DeviceGone);
+        let carrier = self.outages.carriers.get(interface).filter(|_| by_link);
+        let carrier = carrier.map(|&at| (at, Evidence::Carrier));
+        let answer = answered.map(|at| (at, Evidence::Reply));
+        let known = carrier.into_iter().chain(answer);
+        known
+            .filter(|(at, _)| *at <= declared)
+            .max_by_key(|(at, _)| *at)
+    }
+
+    /// Notes that links had their carrier.
+    pub(super) fn note_carriers(&mut self, seen: &[(u32, Time)]) {
+        for (index, at) in seen {
+            if let Some(link) = self.kernel.links.get(index) {
+                self.outages.carriers.insert(link.name.clone(), *at);
+            }
+        }
+        let asked = &self.asked.interfaces;
+        self.outages
+            .carriers
+            .retain(|name, _| asked.contains_key(name));
     }
 
     /// Notes what `actions`, those of this moment, have reached, and closes what is done.

@@ -24,7 +24,9 @@ mod faults;
 mod files;
 mod flags;
 mod hands;
+mod hooks;
 mod inet6;
+mod journal;
 mod killed;
 mod labs;
 mod limits;
@@ -68,8 +70,10 @@ fn tests() -> Vec<Test> {
         files::TESTS,
         flags::TESTS,
         hands::TESTS,
+        hooks::TESTS,
         inet6::TESTS,
         killed::TESTS,
+        journal::TESTS,
         labs::TESTS,
         limits::TESTS,
         moving::TESTS,

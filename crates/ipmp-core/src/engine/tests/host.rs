@@ -136,6 +136,13 @@ impl Host {
     /// A cable is pulled or plugged.
     pub(super) fn carrier(&mut self, name: &str, carrier: bool) {
         let mut link = self.kernel.link(&name.parse().unwrap()).unwrap().clone();
+        if !carrier {
+            // The driver asks now and then, and tells what it saw before it tells of a loss.
+            let running = self.kernel.links.values().filter(|link| link.is_running());
+            let asked = self.now - Duration::from_millis(40);
+            let seen = running.map(|link| (link.index, asked)).collect();
+            self.feed(Event::Carriers(seen));
+        }
         link.carrier = carrier;
         self.change(Change::Link(link));
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::host::Host;
 use super::labs::lab1;
 use crate::Record;
-use crate::record::{Cause, Direction, Outage};
+use crate::kernel::Change;
+use crate::record::{Cause, Direction, Evidence, Outage};
 
 /// What was recorded since it was last asked, as text.
 fn recorded(host: &mut Host) -> Vec<String> {
@@ -34,7 +35,7 @@ fn a_link_that_goes_and_comes() {
             "ge1 is failed: its link is down",
             "group testgrp2 is degraded: ge1: its link is down",
             "192.168.0.88 went from ge1 to ge0: the interface failed",
-            "failover from ge1: 1 address, detected in 0.0 ms, moved in 0.0 ms, \
+            "failover from ge1: 1 address, detected in 40 ms, moved in 0.0 ms, \
              neighbours told after 0.0 ms",
         ]
     );
@@ -64,11 +65,36 @@ fn a_silent_failure_is_accounted_for_from_the_last_answer_on() {
     assert_eq!(outage.cause, Cause::ProbesLost);
     assert_eq!(outage.direction, Direction::Failover);
     let detection = outage.detection.unwrap();
+    assert_eq!(outage.last_good_by, Some(Evidence::Reply));
+    assert_eq!(outage.last_good, Some(outage.declared - detection));
     // The last answer may be as old as one probe interval when the line is cut.
     let since_cut = outage.declared.since(cut);
     assert!(detection >= since_cut && detection <= since_cut + Duration::from_secs(3));
     assert!(outage.moved.is_some() && outage.told >= outage.moved);
     assert_eq!(host.engine.snapshot().outages, outages);
+}
+
+#[test]
+fn what_is_not_known_to_have_worked_is_not_accounted_for() {
+    let mut host = lab1();
+    host.records.clear();
+    let mut link = host.kernel.link(&"ge1".parse().unwrap()).unwrap().clone();
+    host.silent.extend(["ge0".into(), "ge1".into()]);
+    link.carrier = false;
+    host.change(Change::Link(link));
+    let known = outages(&mut host).remove(0);
+    // No carrier was asked for: the last answer to a probe is what there is.
+    assert_eq!(known.cause, Cause::LinkDown);
+    assert_eq!(known.last_good_by, Some(Evidence::Reply));
+
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.86 group testgrp2 up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group testgrp2 up");
+    host.records.clear();
+    host.unplug("ge1");
+    let gone = outages(&mut host).remove(0);
+    assert_eq!(gone.cause, Cause::DeviceGone);
+    assert_eq!((gone.last_good, gone.detection), (None, None));
 }
 
 #[test]
@@ -128,7 +154,8 @@ fn json_is_flat_and_in_milliseconds() {
     );
     assert_eq!(json[1]["cause"], "link_down");
     assert_eq!(json[4]["kind"], "outage");
-    assert_eq!(json[4]["detection_ms"], 0.0);
+    assert_eq!(json[4]["detection_ms"], 40.0);
+    assert_eq!(json[4]["last_good_by"], "carrier");
     assert_eq!(json[4]["addresses"][0]["to"], "ge0");
     let read: Vec<Record> = serde_json::from_value(json).unwrap();
     assert_eq!(read, host.records);
