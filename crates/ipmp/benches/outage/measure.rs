@@ -9,13 +9,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::thread::sleep;
 use std::time::Duration;
 
+use ipmp_api::interface::Event;
+use ipmp_api::{Client, RunDirectory};
+use ipmp_core::Time;
+use ipmp_core::record::Record;
 use ipmp_core::snapshot::InterfaceState;
 use ipmp_lab::traffic::{TcpConnection, UdpStream};
 use ipmp_lab::{Direction, Nic, wait_until};
+use ipmp_linux::monotonic_now;
 use libtest_mimic::Failed;
 
-use crate::Fault;
 use crate::bed::{Bed, PATIENCE};
+use crate::{Fault, Rule};
 
 /// The data address of ge1.
 const DATA: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 168, 0, 88));
@@ -58,6 +63,8 @@ pub(crate) struct Span {
     pub(crate) from: usize,
     /// The longest time without service in either direction.
     pub(crate) outage: Duration,
+    /// How long after it happened a failure was declared; of a repair, nothing.
+    pub(crate) found: Duration,
 }
 
 /// When something is measured.
@@ -102,13 +109,19 @@ pub(crate) struct Survey {
 }
 
 /// Measures datagrams across so many failures and repairs.
-pub(crate) fn outages(fault: Fault, detection_ms: u32, runs: u32) -> Result<Vec<Run>, Failed> {
-    let bed = build(detection_ms)?;
+pub(crate) fn outages(fault: Fault, rule: Rule, runs: u32) -> Result<Vec<Run>, Failed> {
+    let bed = build(rule)?;
     (0..runs)
         .map(|_| {
             let peer = peer_by(&bed, &bed.ge1)?;
-            let failure = stream(&bed, peer, &bed.ge1, &bed.ge0, || fail(&bed, fault))?;
+            let last = events(&bed, 0)?.last().map_or(0, |event| event.sequence);
+            let mut failed = Time::ZERO;
+            let mut failure = stream(&bed, peer, &bed.ge1, &bed.ge0, || {
+                failed = monotonic_now();
+                fail(&bed, fault)
+            })?;
             bed.awaits_state("ge1", InterfaceState::Failed)?;
+            failure.found = declared(&bed, last)?.since(failed);
             let repair = stream(&bed, peer, &bed.ge0, &bed.ge1, || repair(&bed, fault))?;
             bed.awaits_state("ge1", InterfaceState::Ok)?;
             bed.awaits_probes(&["ge0", "ge1"])?;
@@ -118,12 +131,8 @@ pub(crate) fn outages(fault: Fault, detection_ms: u32, runs: u32) -> Result<Vec<
 }
 
 /// Takes established connections, so many made from each host, through a failure and a repair.
-pub(crate) fn connections(
-    fault: Fault,
-    detection_ms: u32,
-    from_each: usize,
-) -> Result<Survey, Failed> {
-    let bed = build(detection_ms)?;
+pub(crate) fn connections(fault: Fault, rule: Rule, from_each: usize) -> Result<Survey, Failed> {
+    let bed = build(rule)?;
     let peers = || PEERS.cycle().map(peer).take(from_each);
     let inside = (&bed.host1, DATA);
     let mut connections = Vec::new();
@@ -152,13 +161,44 @@ pub(crate) fn connections(
 }
 
 /// Lab 1, with more addresses for host2.
-fn build(detection_ms: u32) -> Result<Bed, Failed> {
-    let bed = Bed::lab1(detection_ms)?;
+pub(crate) fn build(rule: Rule) -> Result<Bed, Failed> {
+    let Rule {
+        detection_ms,
+        confirm,
+    } = rule;
+    // The original's file goes down to 100 ms, and this one stands above it.
+    let bed = Bed::new(1000)?;
+    let settings =
+        format!("[defaults]\nfailure-detection-time = \"{detection_ms}ms\"\nconfirm = {confirm}\n");
+    bed.host1.write_file("/etc/ipmp.toml", &settings)?;
+    bed.sets_up_lab1()?;
     // The first is its own already.
     for peer in PEERS.skip(1).map(peer) {
         bed.host2.configure("ge0", &format!("{peer}/24"))?;
     }
     Ok(bed)
+}
+
+/// What the daemon of host1 remembers to have happened after the event of this number.
+pub(crate) fn events(bed: &Bed, after: u64) -> Result<Vec<Event>, Failed> {
+    bed.host1.enter(|| {
+        let run = RunDirectory::of_this_namespace()?;
+        let mut client = Client::connect_to(&run.socket())?;
+        client.events(Some(after)).map_err(Failed::from)
+    })?
+}
+
+/// When the daemon declared the failure of ge1, after the event of this number.
+fn declared(bed: &Bed, after: u64) -> Result<Time, Failed> {
+    let events = events(bed, after)?;
+    let event = events.iter().find(|event| {
+        matches!(&event.record, Record::Interface { interface, to, .. }
+            if interface.as_str() == "ge1" && *to == Some(InterfaceState::Failed))
+    });
+    let event = event.ok_or("no event tells of the failure")?;
+    Ok(Time::new(Duration::from_secs_f64(
+        event.monotonic_ms / 1000.0,
+    )))
 }
 
 fn peer(last: u8) -> IpAddr {
@@ -227,6 +267,7 @@ fn stream(
         to: report.back.lost(),
         from: report.forth.lost(),
         outage: report.longest_outage(),
+        found: Duration::ZERO,
     })
 }
 

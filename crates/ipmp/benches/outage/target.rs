@@ -19,6 +19,7 @@ impl Spread {
             to: ranked(&spans, place, |span| span.to),
             from: ranked(&spans, place, |span| span.from),
             outage: ranked(&spans, place, |span| span.outage),
+            found: ranked(&spans, place, |span| span.found),
         };
         Self {
             least: at(|_| 0),
@@ -45,6 +46,8 @@ pub(crate) enum Limits {
     Lost { median: usize, most: usize },
     /// The outage of every run is in this range.
     Outage { least_ms: u64, most_ms: u64 },
+    /// As a rule it is declared within this time.
+    Found { median_ms: u64 },
 }
 
 impl Limits {
@@ -67,6 +70,13 @@ impl Limits {
                 (!is_met).then(|| {
                     let (least, most) = (ms(least), ms(most));
                     format!("outage of {least:.1} to {most:.1} ms; to be {least_ms} to {most_ms}")
+                })
+            }
+            Self::Found { median_ms } => {
+                let found = seen.median.found;
+                (found > Duration::from_millis(median_ms)).then(|| {
+                    let found = ms(found);
+                    format!("found after {found:.1} ms (median); to be at most {median_ms}")
                 })
             }
         }
