@@ -139,6 +139,7 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
     if snapshot.groups.is_empty() {
         text.push_str("no group; a first one: ifconfig IF plumb ADDRESS group NAME up\n");
     }
+    lateness(&mut text, snapshot);
     for direction in [Direction::Failover, Direction::Failback, Direction::Move] {
         let mut outages = snapshot.outages.iter().rev();
         if let Some(last) = outages.find(|outage| outage.direction == direction) {
@@ -183,6 +184,19 @@ pub(crate) fn how_often(failing: &Failing, clocks: Clocks) -> String {
         "{}; tried {} times in {since} s, again in {again} s",
         failing.reason, failing.times
     )
+}
+
+/// What the daemon itself was too late for, if anything: the machine is too busy for its detection times.
+fn lateness(text: &mut String, snapshot: &Snapshot) {
+    let all = || snapshot.interfaces.iter().flat_map(|it| &it.probing);
+    let missed: u64 = all().map(|probing| probing.missed).sum();
+    let void: u64 = all().map(|probing| probing.void).sum();
+    if missed + void > 0 {
+        let _ = writeln!(
+            text,
+            "in.mpathd was late itself: {missed} probes left out, {void} not counted"
+        );
+    }
 }
 
 fn last_outage(text: &mut String, outage: &Outage, clocks: Clocks) {

@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
+use ipmp_core::snapshot::{Probing, TargetMode};
 
 use super::*;
 use crate::etc::Etc;
 use crate::recorded::{Recorded, Staged, transcript};
-use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, outage, troubled};
+use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, outage, probing, troubled};
 
 fn status(daemon: &mut Recorded, line: &str, terminal: &Staged) -> String {
     let etc = Etc::below(Path::new("/nonexistent"));
@@ -37,6 +38,21 @@ fn screens() {
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert_snapshot!(name, text);
     }
+}
+
+#[test]
+fn own_lateness_is_shown() {
+    let mut snapshot = lab1();
+    for (interface, missed) in snapshot.interfaces.iter_mut().zip([2, 3]) {
+        interface.probing = vec![Probing {
+            missed,
+            void: 1,
+            ..probing(TargetMode::Routes, "192.168.0.87", &["192.168.0.1"])
+        }];
+    }
+    let line = "in.mpathd was late itself: 5 probes left out, 2 not counted\n";
+    let printed = status(&mut Recorded::showing(snapshot), "", &Staged::pipe());
+    assert!(printed.contains(line), "{printed}");
 }
 
 #[test]
