@@ -112,6 +112,17 @@ fn a_day_of_loss() {
     assert_eq!(false_alarms(&settings, Noise::Loss(50), day, 1), 0);
 }
 
+/// Whatever was believed of a silence before, a failure is found within the detection time that was
+/// asked for. Targets must answer more than one echo in that time.
+#[test]
+fn noise_does_not_delay_beyond_the_detection_time() {
+    let time = Duration::from_millis(700);
+    for noise in [Noise::Loss(200), Noise::Limit(200)] {
+        let (_, longest) = times(&modern(time), noise, 101).unwrap();
+        assert!(longest <= time, "{noise:?}: {longest:?}");
+    }
+}
+
 #[test]
 #[ignore = "prints a table: cargo test --release -p ipmp-core --lib trade_table -- --ignored --nocapture"]
 fn trade_table() {
