@@ -121,7 +121,7 @@ const CASES: [Case; 6] = [
         rule: rule(1000, true),
         failure: Limits::Outage {
             least_ms: 0,
-            most_ms: 300,
+            most_ms: 340,
         },
         repair: NEXT_TO_NOTHING,
     },
