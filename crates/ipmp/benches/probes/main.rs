@@ -83,7 +83,7 @@ fn measure(options: &Options, out: &mut impl Write) -> Result<bool, Failed> {
         out,
         "{} NICs, {} targets each, failure detection time {} ms.\n\
          Linux {}, {} cores, load {} at the end; {} build.\n\n\
-         {:10}{:>10}{:>10}{:>8}{:>10}{:>12}{:>10}{:>8}{:>6}",
+         {:10}{:>10}{:>10}{:>8}{:>10}{:>12}{:>10}{:>8}{:>6}{:>8}",
         options.nics,
         scene::TARGETS,
         scene::DETECTION_MS,
@@ -107,6 +107,7 @@ fn measure(options: &Options, out: &mut impl Write) -> Result<bool, Failed> {
         "seconds",
         "missed",
         "void",
+        "bursts",
     )?;
     for (name, cost) in [("in.mpathd", &daemon), ("fping", &fping)] {
         row(name, cost, out)?;
@@ -135,7 +136,7 @@ fn measure(options: &Options, out: &mut impl Write) -> Result<bool, Failed> {
 fn row(name: &str, cost: &Cost, out: &mut impl Write) -> Result<(), Failed> {
     writeln!(
         out,
-        "{name:10}{:>10.0}{:>10}{:>8.2}{:>10.2}{:>12.0}{:>10.1}{:>8}{:>6}",
+        "{name:10}{:>10.0}{:>10}{:>8.2}{:>10.2}{:>12.0}{:>10.1}{:>8}{:>6}{:>8}",
         cost.rate(),
         cost.answers,
         cost.cpu.as_secs_f64(),
@@ -144,6 +145,7 @@ fn row(name: &str, cost: &Cost, out: &mut impl Write) -> Result<(), Failed> {
         cost.elapsed.as_secs_f64(),
         cost.missed,
         cost.void,
+        cost.bursts,
     )?;
     Ok(out.flush()?)
 }

@@ -57,6 +57,8 @@ pub(crate) struct Cost {
     pub(crate) missed: u64,
     /// Samples void for the same reason.
     pub(crate) void: u64,
+    /// Suspicions that were looked into by a burst.
+    pub(crate) bursts: u64,
 }
 
 impl Cost {
@@ -229,16 +231,21 @@ impl Scene {
         let pid = self.daemon()?;
         let late = |snapshot: &Snapshot| {
             let all = snapshot.interfaces.iter().flat_map(|i| &i.probing);
-            all.fold((0, 0), |(missed, void), one| {
-                (missed + one.missed, void + one.void)
+            all.fold((0, 0, 0), |(missed, void, bursts), one| {
+                (
+                    missed + one.missed,
+                    void + one.void,
+                    bursts + one.confirmations,
+                )
             })
         };
-        let (missed, void) = late(&self.snapshot()?);
+        let (missed, void, bursts) = late(&self.snapshot()?);
         let before = self.reading(pid)?;
         sleep(Duration::from_secs(seconds.into()));
         let mut cost = self.reading(pid)?.since(&before);
-        let (missed_now, void_now) = late(&self.snapshot()?);
+        let (missed_now, void_now, bursts_now) = late(&self.snapshot()?);
         (cost.missed, cost.void) = (missed_now - missed, void_now - void);
+        cost.bursts = bursts_now - bursts;
         Ok(cost)
     }
 
@@ -333,6 +340,7 @@ impl Reading {
             switches: self.switches - before.switches,
             elapsed: self.at - before.at,
             missed: 0,
+            bursts: 0,
             void: 0,
         }
     }
