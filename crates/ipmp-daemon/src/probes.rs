@@ -18,7 +18,7 @@ use crate::log::PROBE;
 
 /// How many batches of replies are taken off a socket before the loop does something else. A flood
 /// ends here.
-const BATCHES: usize = 64;
+const BATCHES: usize = 128;
 
 /// All probe sockets.
 #[derive(Debug)]

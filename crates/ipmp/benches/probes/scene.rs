@@ -40,6 +40,9 @@ const ROUND: u32 = 50;
 /// How long setting up may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Seconds that it may take to start as many `fping` as there are NICs.
+const FPINGS_START: u32 = 60;
+
 /// How long the daemon is left alone before it is watched.
 const SETTLING: Duration = Duration::from_secs(3);
 
@@ -226,6 +229,17 @@ impl Scene {
         field(&status, "VmRSS:")
     }
 
+    /// The failure detection time in force, which is longer than set if answers were slow.
+    pub(crate) fn detection_ms(&self) -> Result<u128, Failed> {
+        let snapshot = self.snapshot()?;
+        let times = snapshot.groups.iter();
+        let times = times.filter_map(|group| group.failure_detection_time);
+        times
+            .map(|time| time.as_millis())
+            .max()
+            .ok_or_else(|| "no group".into())
+    }
+
     /// What the daemon does in that time.
     pub(crate) fn watch_daemon(&self, seconds: u32) -> Result<Cost, Failed> {
         let pid = self.daemon()?;
@@ -240,9 +254,9 @@ impl Scene {
             })
         };
         let (missed, void, bursts) = late(&self.snapshot()?);
-        let before = self.reading(pid)?;
+        let before = self.reading(&[pid])?;
         sleep(Duration::from_secs(seconds.into()));
-        let mut cost = self.reading(pid)?.since(&before);
+        let mut cost = self.reading(&[pid])?.since(&before);
         let (missed_now, void_now, bursts_now) = late(&self.snapshot()?);
         (cost.missed, cost.void) = (missed_now - missed, void_now - void);
         cost.bursts = bursts_now - bursts;
@@ -279,10 +293,10 @@ impl Scene {
                     return Err("fping does not start".into());
                 }
             };
-            let before = self.reading(pid)?;
+            let before = self.reading(&[pid])?;
             // Nearly to its end: what has ended cannot be asked.
             sleep(Duration::from_millis((period * (ROUND - 3)).into()));
-            let round = self.reading(pid)?.since(&before);
+            let round = self.reading(&[pid])?.since(&before);
             drop(fping);
             total.probes += round.probes;
             total.answers += round.answers;
@@ -293,17 +307,48 @@ impl Scene {
         Ok(total)
     }
 
+    /// What as many `fping` as there are NICs take, each probing the targets through its own.
+    pub(crate) fn run_fpings(&self, seconds: u32) -> Result<Cost, Failed> {
+        let targets: Vec<String> = (1..=TARGETS).map(|t| format!("10.0.0.{t}")).collect();
+        let period = INTERVAL_MS * u32::from(TARGETS);
+        // They end by themselves if nobody ends them.
+        let count = (seconds + FPINGS_START) * 1000 / period;
+        let fpings = (0..self.nics)
+            .map(|nic| {
+                self.host.spawn(&format!(
+                    "fping -q -I ge{nic} -S {} -i {INTERVAL_MS} -p {period} -c {count} {}",
+                    test_address(nic),
+                    targets.join(" ")
+                ))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let pids = || self.host.pids_of("fping").unwrap_or_default();
+        let all = usize::from(self.nics);
+        wait_until("all fping run", PATIENCE, || pids().len() == all)?;
+        let pids = pids();
+        sleep(SETTLING);
+        let before = self.reading(&pids)?;
+        sleep(Duration::from_secs(seconds.into()));
+        let cost = self.reading(&pids)?.since(&before);
+        drop(fpings);
+        Ok(cost)
+    }
+
     fn proc(&self, pid: i32, file: &str) -> Result<String, Failed> {
         let path = format!("/proc/{pid}/{file}");
         let text = self.host.enter(|| fs::read_to_string(&path))?;
         text.map_err(|error| format!("{path}: {error}").into())
     }
 
-    fn reading(&self, pid: i32) -> Result<Reading, Failed> {
-        // On-processor time in nanoseconds: utime and stime are its parts, in hundredths of a second.
-        let ran = self.proc(pid, "schedstat")?;
-        let ran = ran.split(' ').next().unwrap_or_default().parse()?;
-        let status = self.proc(pid, "status")?;
+    fn reading(&self, pids: &[i32]) -> Result<Reading, Failed> {
+        let (mut ran, mut switches) = (0, 0);
+        for &pid in pids {
+            // On-processor time in nanoseconds: utime and stime are its parts, in hundredths of a
+            // second.
+            let times = self.proc(pid, "schedstat")?;
+            ran += times.split(' ').next().unwrap_or_default().parse::<u64>()?;
+            switches += field(&self.proc(pid, "status")?, "voluntary_ctxt_switches:")?;
+        }
         let icmp = |host: &Host, name: &str| -> Result<u64, Failed> {
             let text = host.enter(|| fs::read_to_string("/proc/1/net/snmp"))??;
             let mut lines = text.lines().filter(|line| line.starts_with("Icmp:"));
@@ -315,7 +360,7 @@ impl Scene {
         Ok(Reading {
             at: Instant::now(),
             cpu: Duration::from_nanos(ran),
-            switches: field(&status, "voluntary_ctxt_switches:")?,
+            switches,
             probes: icmp(&self.net, "InEchos")?,
             answers: icmp(&self.host, "InEchoReps")?,
         })
