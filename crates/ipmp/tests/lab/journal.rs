@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Shutdown;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 use ipmp_core::snapshot::InterfaceState;
 use libtest_mimic::Failed;
@@ -41,31 +44,58 @@ fn parsed(mut datagram: &[u8]) -> Result<Entry, Failed> {
     Ok(entry)
 }
 
-/// What came in, in whatever order.
+/// A journal, and what came in, in whatever order.
 struct Journal {
     socket: UnixDatagram,
+    news: Receiver<Vec<u8>>,
     entries: Vec<Entry>,
 }
 
 impl Journal {
+    /// One that takes what comes as soon as it comes, as the kernel holds ten entries only.
+    fn start(socket: UnixDatagram) -> Result<Self, Failed> {
+        let (tell, news) = channel();
+        let taken = socket.try_clone()?;
+        thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            // Nothing more comes once the socket was shut down.
+            while let Ok(count @ 1..) = taken.recv(&mut buffer) {
+                let datagram = buffer.get(..count).unwrap_or_default();
+                if tell.send(datagram.to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            socket,
+            news,
+            entries: Vec::new(),
+        })
+    }
+
     /// Takes entries until there is one with this text; that one.
     fn awaits(&mut self, text: &str) -> Result<Entry, Failed> {
         let is_it = |entry: &Entry| {
             let message = entry.get("MESSAGE");
             message.is_some_and(|message| message.contains(text))
         };
-        let mut buffer = vec![0; 1 << 16];
         loop {
             if let Some(found) = self.entries.iter().find(|entry| is_it(entry)) {
                 return Ok(found.clone());
             }
-            let count = self
-                .socket
-                .recv(&mut buffer)
+            let datagram = self
+                .news
+                .recv_timeout(PATIENCE)
                 .map_err(|error| format!("no entry '{text}': {error}; but {:#?}", self.entries))?;
-            let entry = parsed(buffer.get(..count).unwrap_or_default())?;
-            self.entries.push(entry);
+            self.entries.push(parsed(&datagram)?);
         }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Where that fails the thread waits until the tests are over, and harms nobody.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
@@ -86,11 +116,7 @@ fn journal_entries_have_classic_words_and_fields() -> Result<(), Failed> {
         fs::create_dir_all(path.parent().ok_or("no directory")?)?;
         Ok(UnixDatagram::bind(path)?)
     })??;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let mut journal = Journal {
-        socket,
-        entries: Vec::new(),
-    };
+    let mut journal = Journal::start(socket)?;
     bed.sets_up_lab1()?;
     let running = journal.awaits("is running")?;
     same(
