@@ -99,6 +99,10 @@ pub struct Saved {
     /// Operations that a command asked for, while they are under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Operation>,
+    /// The links that plumbed interfaces had, by number; `None` if the interface was absent. A device
+    /// that was exchanged while no daemon ran has another.
+    #[serde(default)]
+    pub links: BTreeMap<InterfaceName, Option<u32>>,
 }
 
 impl Saved {

@@ -351,6 +351,7 @@ impl Engine {
             }
         }
         if first {
+            self.find_exchanged();
             self.adopt();
             // An earlier daemon may have been killed between putting an address into place and
             // telling the neighbours.
@@ -381,6 +382,19 @@ impl Engine {
             actions.push(Action::Observe);
         }
         self.raising.extend(returned);
+    }
+
+    /// The same, when the device came back while no daemon ran. One that is as it was, but down, was set
+    /// down by somebody.
+    fn find_exchanged(&mut self) {
+        let exchanged: Vec<InterfaceName> = self
+            .last_saved
+            .links
+            .iter()
+            .filter(|(name, index)| self.link(name).is_some_and(|l| Some(l.index) != **index))
+            .map(|(name, _)| name.clone())
+            .collect();
+        self.raising.extend(exchanged);
     }
 
     /// Decides everything anew and starts on the difference, if nothing is under way.
@@ -642,6 +656,12 @@ impl Engine {
             shadowed: self.shadows.saved(),
             retired: self.retired.iter().copied().collect(),
             unfinished: self.unfinished.clone(),
+            links: self
+                .asked
+                .interfaces
+                .keys()
+                .map(|name| (name.clone(), self.link(name).map(|link| link.index)))
+                .collect(),
         };
         if saved != self.last_saved {
             self.last_saved = saved.clone();

@@ -514,3 +514,41 @@ fn a_device_that_went_and_came_back_between_two_looks_is_set_up_again() {
     assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
     assert_eq!(host.holders("192.168.0.89"), ["ge1"]);
 }
+
+#[test]
+fn a_device_that_came_back_while_no_daemon_ran_is_set_up_again() {
+    // It may have gone before the daemon did, or after.
+    for seen in [false, true] {
+        let mut host = lab1();
+        let old = host.kernel.link(&name("ge1")).unwrap().clone();
+        let mut gone = host.kernel.clone();
+        gone.apply(Change::LinkGone(old.index));
+        if seen {
+            host.change(Change::LinkGone(old.index));
+        }
+        host.kernel = gone;
+        let index = 77;
+        host.kernel.apply(Change::Link(Link {
+            index,
+            up: false,
+            ..old
+        }));
+        host.restart();
+        assert!(host.kernel.links[&index].up);
+        host.pass(Duration::from_mins(1));
+        assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+        assert_eq!(host.holders("192.168.0.89"), ["ge1"]);
+    }
+}
+
+#[test]
+fn a_link_that_was_set_down_while_no_daemon_ran_stays_down() {
+    let mut host = lab1();
+    let link = host.kernel.link(&name("ge1")).unwrap().clone();
+    let index = link.index;
+    host.kernel.apply(Change::Link(Link { up: false, ..link }));
+    host.restart();
+    host.pass(Duration::from_mins(1));
+    assert!(!host.kernel.links[&index].up);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+}
