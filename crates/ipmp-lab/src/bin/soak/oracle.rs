@@ -71,6 +71,9 @@ pub(crate) struct Window {
     missed_daemon: bool,
 }
 
+/// How long before a fault something may have been sent that was under way when it came.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 impl Window {
     /// One that opens, without an end so far.
     fn new(cause: Cause, group: Group, at: Instant) -> Self {
@@ -87,7 +90,7 @@ impl Window {
     }
 
     fn covers(&self, at: Instant) -> bool {
-        self.from <= at && self.until.is_none_or(|until| at <= until)
+        self.from <= at + UNDER_WAY && self.until.is_none_or(|until| at <= until)
     }
 }
 

@@ -32,7 +32,9 @@ fn a_fault_excuses_its_group_for_its_bound() {
     let (mut oracle, start) = oracle();
     oracle.begins(start + ms(100), Kind::Silent, "ge0", Group::Web);
     let bound = u64::try_from(TIMING.silent().as_millis()).unwrap();
-    assert_eq!(excuse(&oracle, start, 99), None);
+    assert_eq!(excuse(&oracle, start, 99), Some(Cause::Fault(Kind::Silent)));
+    let before = start + ms(99).saturating_sub(UNDER_WAY);
+    assert_eq!(oracle.judge(Group::Web, before), Verdict::Unexcused(None));
     let silent = Some(Cause::Fault(Kind::Silent));
     assert_eq!(excuse(&oracle, start, 100), silent);
     assert_eq!(excuse(&oracle, start, 100 + bound), silent);
