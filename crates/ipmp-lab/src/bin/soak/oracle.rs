@@ -71,6 +71,9 @@ pub(crate) struct Window {
     missed_daemon: bool,
 }
 
+/// How long the repair of a link that flaps is held back.
+const HELD: Duration = Duration::from_mins(1);
+
 /// How long before a fault something may have been sent that was under way when it came.
 const UNDER_WAY: Duration = Duration::from_millis(100);
 
@@ -90,7 +93,12 @@ impl Window {
     }
 
     fn covers(&self, at: Instant) -> bool {
-        self.from <= at + UNDER_WAY && self.until.is_none_or(|until| at <= until)
+        // What excuses nothing has no time before it either.
+        let before = match self.until {
+            Some(until) if until == self.from => Duration::ZERO,
+            _ => UNDER_WAY,
+        };
+        self.from <= at + before && self.until.is_none_or(|until| at <= until)
     }
 }
 
@@ -293,13 +301,17 @@ impl Oracle {
         })
     }
 
-    /// Whether the group of a NIC must be served by another one.
+    /// Whether the group of a NIC must have another one that can be used: with a path, and none whose
+    /// repair may be held back as its link has come up again and again of late.
     pub(crate) fn has_other_path(&self, at: Instant, name: &str) -> bool {
         let Some(nic) = self.nics.get(name) else {
             return false;
         };
         let mut others = self.nics.iter().filter(|(other, _)| **other != name);
-        others.any(|(_, other)| other.group == nic.group && other.has_path && other.ready <= at)
+        others.any(|(_, other)| {
+            let is_steady = at.saturating_duration_since(other.ready) > HELD;
+            other.group == nic.group && other.has_path && is_steady
+        })
     }
 
     /// Takes out all windows, in the order of the numbers that [`Oracle::judge`] gave.
