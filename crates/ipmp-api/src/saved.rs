@@ -64,18 +64,21 @@ pub fn read(path: &Path) -> Result<Option<Saved>, ReadError> {
     if bytes.len() as u64 > MAX_SIZE {
         return Err(damaged(format!("longer than {MAX_SIZE} bytes")));
     }
+    take(path, &bytes).map(Some)
+}
 
+/// Takes what stands in the state file at `path`.
+pub fn take(path: &Path, bytes: &[u8]) -> Result<Saved, ReadError> {
+    let damaged = |why: String| ReadError::Damaged(path.to_owned(), why);
     let versioned: Versioned =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     if versioned.version > u64::from(Saved::VERSION) {
         return Err(ReadError::Newer(path.to_owned(), versioned.version));
     }
     if versioned.version == 0 {
         return Err(damaged("there is no format 0".into()));
     }
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| damaged(error.to_string()))
+    serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))
 }
 
 /// Replaces a state file in one step: whoever reads it, and whatever happens meanwhile, finds the

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::layer::{Layer, Origin};
-use crate::problem::{Problem, contents};
+use crate::problem::Problem;
 use crate::setting::{Key, Raw, target};
 
 /// Whether and how much of what happens is recorded.
@@ -74,10 +74,9 @@ const DAEMON_KEYS: [&str; 6] = [TRACK, IGNORE_LINKS, MULTICAST, RECORD, RECORD_L
 
 const TRUE_OR_FALSE: &str = "true or false";
 
-/// Reads the file. `None` if it cannot be read or has an error.
-pub(crate) fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<Parsed> {
-    let bytes = contents(path, problems)?;
-    match std::str::from_utf8(&bytes) {
+/// Takes what stands in the file; `None` if there is an error in it.
+pub(crate) fn take(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Option<Parsed> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => parse(path, text, problems),
         Err(error) => {
             let before = bytes.iter().take(error.valid_up_to());

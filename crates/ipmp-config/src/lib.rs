@@ -31,7 +31,15 @@ pub use crate::ipmp_toml::Recording;
 pub use crate::layer::{Effective, Layer, Origin};
 pub use crate::mpathd::c_number;
 pub use crate::problem::Problem;
+use crate::problem::contents;
 pub use crate::setting::{Key, Setting};
+
+/// What the daemon would take from two files in which this stands: a door for the fuzz targets.
+#[doc(hidden)]
+pub fn configuration_of(mpathd: &[u8], toml: &[u8]) -> Configuration {
+    let files = Files::below(Path::new("/"));
+    files.take(Called::default(), Some(mpathd), Some(toml), Vec::new())
+}
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +93,33 @@ impl Files {
     /// Reads both files. One that is not there sets nothing.
     pub fn read(&self, called: Called) -> Configuration {
         let mut problems = Vec::new();
+        let mpathd = contents(&self.mpathd, &mut problems);
+        let toml = contents(&self.toml, &mut problems);
+        self.take(called, mpathd.as_deref(), toml.as_deref(), problems)
+    }
+
+    /// Takes what stands in both files; `None` for one that cannot be read, about which there is a
+    /// problem already.
+    fn take(
+        &self,
+        called: Called,
+        mpathd: Option<&[u8]>,
+        toml: Option<&[u8]>,
+        mut problems: Vec<Problem>,
+    ) -> Configuration {
         let mut refused = Vec::new();
-        let mpathd = mpathd::read(&self.mpathd, &mut problems).unwrap_or_else(|| {
+        let mpathd = if let Some(bytes) = mpathd {
+            mpathd::take(&self.mpathd, bytes, &mut problems)
+        } else {
             refused.push(self.mpathd.clone());
             mpathd::Parsed::default()
-        });
-        let toml = ipmp_toml::read(&self.toml, &mut problems).unwrap_or_else(|| {
-            refused.push(self.toml.clone());
-            ipmp_toml::Parsed::default()
-        });
+        };
+        let toml = toml
+            .and_then(|bytes| ipmp_toml::take(&self.toml, bytes, &mut problems))
+            .unwrap_or_else(|| {
+                refused.push(self.toml.clone());
+                ipmp_toml::Parsed::default()
+            });
 
         problems.extend(self.hook_problem(&toml));
         let common = Effective::of(&[&mpathd.common, &toml.defaults]);

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::layer::{Layer, Origin};
-use crate::problem::{Problem, contents};
+use crate::problem::Problem;
 use crate::setting::{Key, Raw, Setting};
 
 /// Least failure detection time that this file can ask for, as in the original.
@@ -59,10 +59,9 @@ enum Bad {
     Corrected(String, bool, Setting),
 }
 
-/// Reads the file. `None` if it cannot be read.
-pub(crate) fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<Parsed> {
-    let bytes = contents(path, problems)?;
-    Some(parse(path, &String::from_utf8_lossy(&bytes), problems))
+/// Takes what stands in the file.
+pub(crate) fn take(path: &Path, bytes: &[u8], problems: &mut Vec<Problem>) -> Parsed {
+    parse(path, &String::from_utf8_lossy(bytes), problems)
 }
 
 /// Takes the file's text.

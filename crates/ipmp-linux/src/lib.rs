@@ -16,6 +16,8 @@
 
 pub mod announce;
 pub mod clock;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod neighbours;
 pub mod netns;
 mod packet;

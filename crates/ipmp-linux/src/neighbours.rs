@@ -14,6 +14,7 @@ use netlink_packet_route::neighbour::{
 };
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
 
 /// Longest part of a dump. The kernel makes none longer than 32 kB.
 const PART: usize = 64 << 10;
@@ -68,28 +69,51 @@ fn read_dump(
     loop {
         buffer.clear();
         socket.recv(&mut buffer, 0)?;
-        let mut rest = buffer.as_slice();
-        while !rest.is_empty() {
-            // What the crate cannot read is somebody else's kind of neighbour.
-            let Some(length) = length_of(rest) else {
-                return Err(io::ErrorKind::InvalidData.into());
-            };
-            let (one, others) = rest.split_at(length);
-            rest = others;
-            let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(one) else {
-                continue;
-            };
-            if message.header.sequence_number != sequence {
-                continue;
-            }
-            match message.payload {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(told)) => each(told),
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                _ => {}
-            }
+        if take_part(&buffer, sequence, each)? {
+            return Ok(());
         }
     }
+}
+
+/// Takes one part of a dump; whether it was the last.
+fn take_part(
+    mut rest: &[u8],
+    sequence: u32,
+    each: &mut impl FnMut(NeighbourMessage),
+) -> io::Result<bool> {
+    while !rest.is_empty() {
+        let Some(length) = length_of(rest) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let (one, others) = rest.split_at(length);
+        rest = others;
+        // What the crate cannot read is somebody else's kind of neighbour.
+        let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(one) else {
+            continue;
+        };
+        if message.header.sequence_number != sequence {
+            continue;
+        }
+        match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(told)) => each(told),
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => {
+                // Not by the crate's own way, which takes every number for one that has a negative.
+                let number = error.code.and_then(|code| code.get().checked_neg());
+                return Err(io::Error::from_raw_os_error(number.unwrap_or(libc::EPROTO)));
+            }
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// The neighbours in one part of a dump: a door for fuzz targets.
+pub(crate) fn in_part(bytes: &[u8]) -> Vec<Neighbour> {
+    let mut found = Vec::new();
+    // What came before an error stays.
+    let _is_last = take_part(bytes, 0, &mut |message| found.extend(neighbour(&message)));
+    found
 }
 
 /// Length of the first message, with what aligns the next one; `None` if it is not all there.

@@ -15,6 +15,7 @@
 mod arp;
 mod echo;
 mod filter;
+pub(crate) mod fuzzing;
 mod inbox;
 mod neighbour;
 mod outbox;

@@ -23,7 +23,7 @@ use ipmp_core::{Command, Family, Flags, InterfaceName, LogicalName, Snapshot};
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Daemon, Environment, Failure};
 use crate::etc::Etc;
-use crate::ifconfig::{Line, display_name};
+use crate::ifconfig::{Line, Target, display_name};
 
 const TOOL: &str = "ipmp";
 
@@ -42,6 +42,27 @@ usage: ipmp check [--root DIR]
   holds for each group; changes nothing.
   --root DIR    the files are below DIR
 ";
+
+/// What `ipmp check` says of a hostname file for `ge0` in which this stands: a door for the fuzz targets.
+#[doc(hidden)]
+pub fn check_text(text: &str, family: Family, etc: &Etc) -> Vec<String> {
+    let Ok(target) = Target::parse("ge0") else {
+        return Vec::new();
+    };
+    let files = [HostnameFile {
+        path: etc.path("hostname.ge0"),
+        target,
+        family,
+        calls: files::calls(text, family),
+    }];
+    let mut said: Vec<String> = lint::errors(&files, etc)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    said.extend(lint::warnings(&files, etc).iter().map(ToString::to_string));
+    said.extend(lint::groups(&files, etc).iter().map(ToString::to_string));
+    said
+}
 
 /// What the boot does to the host.
 pub trait Host: Daemon {

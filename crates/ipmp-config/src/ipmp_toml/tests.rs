@@ -493,3 +493,9 @@ proptest! {
         }
     }
 }
+
+/// What stands in a file.
+fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<Parsed> {
+    let bytes = crate::problem::contents(path, problems)?;
+    take(path, &bytes, problems)
+}

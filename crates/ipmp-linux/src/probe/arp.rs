@@ -122,7 +122,7 @@ fn request(mac: MacAddress, target: Ipv4Addr) -> io::Result<Vec<u8>> {
 }
 
 /// The reply to somebody with this hardware address; `None` if the frame is anything else.
-fn advertisement(datagram: &Datagram<'_>, asked: MacAddress) -> Option<Advertisement> {
+pub(super) fn advertisement(datagram: &Datagram<'_>, asked: MacAddress) -> Option<Advertisement> {
     let header = Ethernet2HeaderSlice::from_slice(datagram.bytes).ok()?;
     let arp = ArpPacketSlice::from_slice(datagram.bytes.get(ETHERNET..)?).ok()?;
     let arp = arp.to_packet().try_eth_ipv4().ok()?;

@@ -254,7 +254,7 @@ fn packet(header: &[u8], probe: &Echo) -> Packet {
 }
 
 /// The echo reply that a raw socket received.
-fn echo_reply(datagram: &Datagram<'_>, family: Family) -> Option<EchoReply> {
+pub(super) fn echo_reply(datagram: &Datagram<'_>, family: Family) -> Option<EchoReply> {
     let icmp = match family {
         Family::Inet => {
             // IPv4 raw sockets give the IP header too, and nobody has looked at the checksum behind

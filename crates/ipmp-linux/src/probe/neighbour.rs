@@ -41,10 +41,10 @@ pub struct NeighbourSocket {
 
 /// How a link's neighbours were asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
-    mac: MacAddress,
+pub(super) struct Asked {
+    pub(super) mac: MacAddress,
     /// Who asked; without it answers go to all nodes.
-    source: Option<Ipv6Addr>,
+    pub(super) source: Option<Ipv6Addr>,
 }
 
 impl NeighbourSocket {
@@ -164,7 +164,7 @@ fn solicitation(
 
 /// The advertisement that answers who asked so; `None` if the packet is anything else, or its options
 /// are not sound.
-fn advertisement(datagram: &Datagram<'_>, asked: Asked) -> Option<Advertisement> {
+pub(super) fn advertisement(datagram: &Datagram<'_>, asked: Asked) -> Option<Advertisement> {
     let (&[kind, code, _, _, f0, f1, f2, f3], rest) = datagram.bytes.split_first_chunk()?;
     let (&target, options) = rest.split_first_chunk::<16>()?;
     let target = Ipv6Addr::from(target);

@@ -385,6 +385,25 @@ impl AsRawFd for Rtnl {
     }
 }
 
+/// The changes of which a datagram tells who knew nothing before, and what it says of requests: a door
+/// for fuzz targets.
+pub(crate) fn changes_in(datagram: &[u8]) -> (Vec<Change>, Vec<Result<(), OperationError>>) {
+    let mut memory = Memory::default();
+    let (mut changes, mut answers) = (Vec::new(), Vec::new());
+    for message in wire::messages(datagram) {
+        answers.push(wire::acknowledgement(message));
+        // What others read of the same messages.
+        let _whose = (
+            decode::link_flags(message.payload),
+            decode::local_address(message.payload),
+        );
+        if let Some(told) = decode::told(message) {
+            changes.extend(memory.notice(told).changes);
+        }
+    }
+    (changes, answers)
+}
+
 /// What is read whole.
 #[derive(Clone, Copy, Debug)]
 enum Dump {
