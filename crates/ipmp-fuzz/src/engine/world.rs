@@ -1,0 +1,594 @@
+//! A host: an engine on a kernel that does what it is told unless it refuses, and a network that answers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ipmp_core::asked::Saved;
+use ipmp_core::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
+use ipmp_core::kernel::{Address, Change, Hop, Link, LinkKind, Route, Sysctl, Via};
+use ipmp_core::plan::{Operation, OperationError, Plan};
+use ipmp_core::{
+    Action, Command, Engine, Event, Family, Flags, InterfaceAddress, InterfaceName, Kernel,
+    LogicalName, MacAddress, Settings, Time,
+};
+
+pub(super) const NICS: [&str; 3] = ["ge0", "ge1", "ge2"];
+/// Data addresses, of ge0 and ge1.
+pub(super) const DATA: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(192, 168, 0, 10),
+    Ipv4Addr::new(192, 168, 0, 11),
+];
+/// Test addresses, of all; that of ge2 is there if it is a standby.
+pub(super) const TEST: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(192, 168, 0, 100),
+    Ipv4Addr::new(192, 168, 0, 101),
+    Ipv4Addr::new(192, 168, 0, 102),
+];
+const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
+
+/// Rounds of events and actions without time passing, after which the engine goes in circles.
+const ROUNDS: usize = 2000;
+
+pub(super) struct World {
+    pub(super) now: Time,
+    pub(super) engine: Engine,
+    pub(super) kernel: Kernel,
+    /// How many of the next operations the kernel refuses.
+    pub(super) refused: usize,
+    silent: BTreeSet<&'static str>,
+    saved: Option<Saved>,
+    settings: Settings,
+    /// The daemon is killed before this many more operations are done.
+    killed_after: Option<usize>,
+    replies: VecDeque<(Time, Reply)>,
+    next_index: u32,
+    has_tests: bool,
+    has_standby: bool,
+    busy: bool,
+}
+
+impl World {
+    pub(super) fn new(settings: Settings, saved: Option<Saved>) -> Self {
+        let mut world = Self {
+            now: Time::from_millis(1000),
+            engine: Engine::new(settings.clone(), saved.clone(), 1),
+            kernel: Kernel::default(),
+            refused: 0,
+            silent: BTreeSet::new(),
+            saved,
+            settings,
+            killed_after: None,
+            replies: VecDeque::new(),
+            next_index: 1,
+            has_tests: false,
+            has_standby: false,
+            busy: false,
+        };
+        for nic in ["lo"].into_iter().chain(NICS) {
+            let link = world.new_link(nic);
+            world.kernel.apply(Change::Link(link));
+        }
+        world.restart();
+        world
+    }
+
+    /// Types what sets up the group.
+    pub(super) fn set_up(&mut self, tests: bool, standby: bool, inet6: bool) {
+        (self.has_tests, self.has_standby) = (tests, standby);
+        for (nic, test) in NICS.into_iter().zip(TEST) {
+            let logical = LogicalName::new(name(nic), 0);
+            let plumb = |family| Command::Plumb {
+                logical: logical.clone(),
+                family,
+                absent: false,
+            };
+            let flag = |logical: &LogicalName, flag| Command::SetFlag {
+                logical: logical.clone(),
+                family: Family::Inet,
+                flag,
+                on: true,
+            };
+            let own = DATA.get(usize::from(nic == "ge1")).filter(|_| nic != "ge2");
+            let address = |ip: Ipv4Addr| InterfaceAddress::new(ip.into(), 24);
+            self.ask(plumb(Family::Inet));
+            self.ask(Command::SetGroup {
+                interface: name(nic),
+                group: "g".parse().ok(),
+            });
+            let first = own.copied().or(Some(test).filter(|_| standby));
+            if let Some(ip) = first {
+                self.ask(Command::SetAddress {
+                    logical: logical.clone(),
+                    address: address(ip),
+                });
+            }
+            if own.is_none() && standby {
+                self.ask(flag(&logical, Flags::DEPRECATED));
+                self.ask(flag(&logical, Flags::NOFAILOVER));
+                self.ask(Command::SetStandby {
+                    interface: name(nic),
+                    on: true,
+                });
+            }
+            if first.is_some() {
+                self.ask(flag(&logical, Flags::UP));
+            }
+            if own.is_some() && tests {
+                self.ask(Command::AddLogical {
+                    interface: name(nic),
+                    address: address(test),
+                });
+                let logical = LogicalName::new(name(nic), 1);
+                for set in [Flags::DEPRECATED, Flags::NOFAILOVER, Flags::UP] {
+                    self.ask(flag(&logical, set));
+                }
+            }
+            if inet6 {
+                self.ask(plumb(Family::Inet6));
+            }
+        }
+    }
+
+    /// Everything is repaired and allowed, and other hands rest.
+    pub(super) fn mend(&mut self, settings: Settings) {
+        self.refused = 0;
+        self.silent.clear();
+        for (nic, number) in NICS.into_iter().zip(1..) {
+            self.plug(nic);
+            self.change_link(nic, |link| {
+                (link.up, link.carrier) = (true, true);
+                link.mac = Some(MacAddress([2, 0, 0, 0, 1, number]));
+            });
+        }
+        if self.killed_after.take() == Some(0) {
+            self.restart();
+        }
+        self.configure(settings);
+        // A command is refused if the kernel refuses what it asks for, which may be for want of
+        // something that is left alone as it was done over and over.
+        self.pass(Duration::from_secs(20));
+        for nic in NICS {
+            self.ask(Command::SetFailed {
+                interface: name(nic),
+                on: false,
+            });
+            self.ask(Command::Online {
+                interface: name(nic),
+            });
+            self.ask(Command::SetStandby {
+                interface: name(nic),
+                on: nic == "ge2" && self.has_standby,
+            });
+        }
+    }
+
+    /// What must be so at the end.
+    pub(super) fn is_well(&mut self) {
+        for (address, home) in DATA.into_iter().zip(NICS) {
+            let holders = self.holders(address.into());
+            assert_eq!(holders, [home], "{address}: {}", self.picture());
+        }
+        if self.has_tests {
+            for (address, home) in TEST.into_iter().zip(NICS).take(2) {
+                let holders = self.holders(address.into());
+                assert_eq!(holders, [home], "{address}: {}", self.picture());
+            }
+        }
+        self.busy = false;
+        self.feed(Event::Tick);
+        assert!(
+            !self.busy,
+            "something is left to be done: {}",
+            self.picture()
+        );
+    }
+
+    fn picture(&self) -> String {
+        format!("{:#?}\n{:#?}", self.engine.snapshot(), self.kernel)
+    }
+
+    fn holders(&self, ip: IpAddr) -> Vec<&str> {
+        let there = self.kernel.addresses.values();
+        let there = there.filter(|address| address.address.ip == ip);
+        let links = there.filter_map(|address| self.kernel.links.get(&address.index));
+        links.map(|link| link.name.as_str()).collect()
+    }
+
+    // What happens
+
+    pub(super) fn ask(&mut self, command: Command) {
+        self.feed(Event::Command { id: 1, command });
+    }
+
+    pub(super) fn configure(&mut self, settings: Settings) {
+        self.settings = settings.clone();
+        self.feed(Event::Settings(settings));
+    }
+
+    pub(super) fn reply(&mut self, reply: Reply) {
+        self.feed(Event::Reply(reply));
+    }
+
+    pub(super) fn neighbours(&mut self, known: Vec<Neighbour>) {
+        self.feed(Event::Neighbours(known));
+    }
+
+    pub(super) fn toggle_silence(&mut self, nic: &'static str) {
+        if !self.silent.remove(nic) {
+            self.silent.insert(nic);
+        }
+    }
+
+    pub(super) fn kill_after(&mut self, operations: usize) {
+        if self.killed_after == Some(0) {
+            self.restart();
+        } else {
+            self.killed_after = Some(operations);
+        }
+    }
+
+    pub(super) fn index(&self, nic: &str) -> Option<u32> {
+        let link = self
+            .kernel
+            .links
+            .values()
+            .find(|link| link.name.as_str() == nic);
+        link.map(|link| link.index)
+    }
+
+    pub(super) fn change_link(&mut self, nic: &str, change: impl FnOnce(&mut Link)) {
+        let found = self
+            .index(nic)
+            .and_then(|index| self.kernel.links.get(&index));
+        if let Some(mut link) = found.cloned() {
+            change(&mut link);
+            self.changes(vec![Change::Link(link)]);
+        }
+    }
+
+    pub(super) fn plug(&mut self, nic: &str) {
+        if self.index(nic).is_none() {
+            let link = self.new_link(nic);
+            self.changes(vec![Change::Link(link)]);
+        }
+    }
+
+    pub(super) fn unplug(&mut self, nic: &str) {
+        if let Some(index) = self.index(nic) {
+            self.changes(vec![Change::LinkGone(index)]);
+        }
+    }
+
+    /// Another hand does something.
+    pub(super) fn hand(&mut self, operations: Vec<Operation>) {
+        let mut changes = Vec::new();
+        for operation in operations {
+            if let Ok(told) = self.operate(&operation) {
+                for change in told {
+                    self.kernel.apply(change.clone());
+                    changes.push(change);
+                }
+            }
+        }
+        self.feed(Event::Kernel(changes));
+    }
+
+    pub(super) fn changes(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            self.kernel.apply(change.clone());
+        }
+        self.feed(Event::Kernel(changes));
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut idle = 0;
+        loop {
+            let reply = self.replies.front().map(|&(at, _)| at);
+            let deadlines = [self.engine.next_deadline(), reply].into_iter().flatten();
+            let Some(at) = deadlines.min().filter(|at| *at <= end) else {
+                break;
+            };
+            idle = if at > self.now { 0 } else { idle + 1 };
+            assert!(
+                idle < ROUNDS,
+                "deadlines are never over: {}",
+                self.picture()
+            );
+            self.now = self.now.max(at);
+            if reply.is_some_and(|due| due <= self.now) {
+                if let Some((_, reply)) = self.replies.pop_front() {
+                    self.feed(Event::Reply(reply));
+                }
+            } else if self.killed_after == Some(0) {
+                break;
+            } else {
+                self.feed(Event::Tick);
+            }
+        }
+        self.now = end;
+    }
+
+    // The daemon
+
+    fn restart(&mut self) {
+        self.killed_after = None;
+        self.replies.clear();
+        self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
+        self.feed(Event::Kernel(vec![Change::Resync(self.kernel.clone())]));
+    }
+
+    fn feed(&mut self, event: Event) {
+        if self.killed_after == Some(0) {
+            return;
+        }
+        let mut events = VecDeque::from([event]);
+        for _ in 0..ROUNDS {
+            let Some(event) = events.pop_front() else {
+                return;
+            };
+            for action in self.engine.handle(self.now, event) {
+                match action {
+                    Action::Apply(plan) => match self.apply(&plan) {
+                        Some(news) => events.extend(news),
+                        None => return,
+                    },
+                    Action::Probe(probe) => self.answer(&probe),
+                    Action::ReadNeighbours(links) => {
+                        let known = links.into_iter().map(|index| Neighbour {
+                            index,
+                            address: PEER.into(),
+                        });
+                        events.push_back(Event::Neighbours(known.collect()));
+                    }
+                    Action::Save(saved) => self.saved = Some(*saved),
+                    Action::Observe => {
+                        let kernel = self.kernel.clone();
+                        events.push_back(Event::Kernel(vec![Change::Resync(kernel)]));
+                    }
+                    Action::Probed(_)
+                    | Action::Announce(_)
+                    | Action::Record(_)
+                    | Action::Log(_)
+                    | Action::Answer { .. } => {}
+                }
+            }
+        }
+        assert!(events.is_empty(), "goes in circles: {}", self.picture());
+    }
+
+    /// Carries out a plan; nothing if the daemon was killed.
+    fn apply(&mut self, plan: &Plan) -> Option<[Event; 2]> {
+        let (mut told, mut results) = (Vec::new(), Vec::new());
+        for operation in &plan.operations {
+            self.busy = true;
+            if let Some(left) = &mut self.killed_after {
+                *left = left.checked_sub(1).unwrap_or_default();
+                if *left == 0 {
+                    return None;
+                }
+            }
+            let result = if self.refused > 0 {
+                self.refused -= 1;
+                Err(error(1, "refused"))
+            } else {
+                self.operate(operation)
+            };
+            results.push(result.map(|changes| {
+                let served = DATA.map(|address| self.is_served(address));
+                for change in changes {
+                    self.kernel.apply(change.clone());
+                    told.push(change);
+                }
+                for (address, served) in DATA.into_iter().zip(served) {
+                    assert!(
+                        !served || self.is_served(address) || !self.is_in_use(operation),
+                        "{operation} takes {address} away: {}",
+                        self.picture()
+                    );
+                }
+            }));
+        }
+        Some([Event::Kernel(told), Event::Applied(results)])
+    }
+
+    /// Whether an address is on a link that runs.
+    fn is_served(&self, ip: Ipv4Addr) -> bool {
+        let there = self.kernel.addresses.values();
+        let mut there = there.filter(|address| address.address.ip == ip);
+        there.any(|address| {
+            let link = self.kernel.links.get(&address.index);
+            link.is_some_and(Link::is_running)
+        })
+    }
+
+    /// Whether what is removed is removed from an interface that serves. One that is offline or failed
+    /// gives its addresses away, whatever became of the one that took them.
+    fn is_in_use(&self, operation: &Operation) -> bool {
+        let Operation::RemoveAddress { index, .. } = operation else {
+            return true;
+        };
+        let seen = self.engine.snapshot();
+        let mut interfaces = seen.interfaces.iter();
+        interfaces.any(|interface| interface.index == Some(*index) && interface.active)
+    }
+
+    // The kernel and the network
+
+    fn new_link(&mut self, nic: &str) -> Link {
+        let index = self.next_index;
+        self.next_index += 1;
+        for sysctl in Sysctl::ALL {
+            self.kernel.sysctls.insert((index, sysctl), 0);
+        }
+        let loopback = nic == "lo";
+        let [.., low] = index.to_be_bytes();
+        Link {
+            index,
+            name: name(nic),
+            mac: (!loopback).then_some(MacAddress([2, 0, 0, 0, 2, low])),
+            permanent_mac: None,
+            mtu: 1500,
+            up: true,
+            carrier: true,
+            kind: if loopback {
+                LinkKind::Loopback
+            } else {
+                LinkKind::Broadcast
+            },
+        }
+    }
+
+    /// What the kernel does for an operation.
+    fn operate(&mut self, operation: &Operation) -> Result<Vec<Change>, OperationError> {
+        Ok(match operation {
+            Operation::AddAddress(new) => {
+                if !self.kernel.links.contains_key(&new.index) {
+                    return Err(error(19, "No such device"));
+                }
+                let secondary = new.address.family() == Family::Inet
+                    && self.kernel.addresses_on(new.index).any(|there| {
+                        there.address != new.address
+                            && !there.secondary
+                            && there.address.subnet() == new.address.subnet()
+                    });
+                vec![Change::Address(Address {
+                    index: new.index,
+                    address: new.address,
+                    broadcast: new.broadcast,
+                    label: new.label.clone(),
+                    protocol: ipmp_core::kernel::PROTOCOL,
+                    deprecated: new.deprecated,
+                    secondary,
+                    no_prefix_route: new.no_prefix_route,
+                    duplicate: false,
+                    dynamic: false,
+                })]
+            }
+            Operation::RemoveAddress { index, address } => self.removed(*index, *address),
+            Operation::SetNexthop(nexthop) => {
+                let is_possible = match &nexthop.hop {
+                    Hop::Link { index, .. } => {
+                        self.kernel.links.get(index).is_some_and(Link::is_running)
+                    }
+                    Hop::Group(members) => members
+                        .iter()
+                        .all(|id| self.kernel.nexthops.contains_key(id)),
+                };
+                if !is_possible {
+                    return Err(error(100, "Carrier for nexthop device is down"));
+                }
+                vec![Change::Nexthop(nexthop.clone())]
+            }
+            Operation::RemoveNexthop(id) => vec![Change::NexthopGone(*id)],
+            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => self.routed(route)?,
+            Operation::RemoveRoute(route) => vec![Change::RouteGone(route.clone())],
+            Operation::SetUp { index, up } => self.set(*index, |link| link.up = *up)?,
+            Operation::SetMac { index, mac } => self.set(*index, |link| link.mac = Some(*mac))?,
+            Operation::SetMtu { index, mtu } => self.set(*index, |link| link.mtu = *mtu)?,
+            Operation::SetSysctl {
+                index,
+                sysctl,
+                value,
+                ..
+            } => {
+                self.kernel.sysctls.insert((*index, *sysctl), *value);
+                Vec::new()
+            }
+        })
+    }
+
+    fn set(&self, index: u32, set: impl FnOnce(&mut Link)) -> Result<Vec<Change>, OperationError> {
+        let link = self.kernel.links.get(&index);
+        let mut link = link.cloned().ok_or_else(|| error(19, "No such device"))?;
+        set(&mut link);
+        Ok(vec![Change::Link(link)])
+    }
+
+    fn routed(&self, route: &Route) -> Result<Vec<Change>, OperationError> {
+        if let Via::Nexthop(id) = route.via
+            && !self.kernel.nexthops.contains_key(&id)
+        {
+            return Err(error(22, "Nexthop id does not exist"));
+        }
+        let there = self.kernel.routes.iter().filter(|there| {
+            there.protocol == route.protocol
+                && there.destination == route.destination
+                && there.metric == route.metric
+        });
+        let mut changes: Vec<Change> = there.cloned().map(Change::RouteGone).collect();
+        changes.push(Change::Route(route.clone()));
+        Ok(changes)
+    }
+
+    /// With a primary address go its secondaries, unless they are promoted.
+    fn removed(&self, index: u32, address: InterfaceAddress) -> Vec<Change> {
+        let Some(gone) = self.kernel.addresses.get(&(index, address)) else {
+            return Vec::new();
+        };
+        let mut changes = vec![Change::AddressGone(index, address)];
+        if gone.secondary || address.family() == Family::Inet6 {
+            return changes;
+        }
+        let mut secondaries = self
+            .kernel
+            .addresses_on(index)
+            .filter(|there| there.secondary && there.address.subnet() == address.subnet());
+        if self.kernel.promotes_secondaries(index) {
+            let promoted = secondaries.next().map(|there| Address {
+                secondary: false,
+                ..there.clone()
+            });
+            changes.extend(promoted.map(Change::Address));
+        } else {
+            changes.extend(secondaries.map(|there| Change::AddressGone(index, there.address)));
+        }
+        changes
+    }
+
+    /// A neighbour answers what gets through.
+    fn answer(&mut self, probe: &Probe) {
+        let link = self.kernel.links.get(&probe.index());
+        let is_silent = self.silent.contains(probe.interface().as_str());
+        if is_silent || !link.is_some_and(Link::is_running) {
+            return;
+        }
+        let source = match probe.target() {
+            IpAddr::V4(target) if target.is_multicast() => PEER.into(),
+            target => target,
+        };
+        let received = self.now + Duration::from_micros(300);
+        let reply = match probe {
+            Probe::Echo(echo) => Reply::Echo(EchoReply {
+                index: echo.index,
+                source,
+                destination: echo.source,
+                identifier: echo.identifier,
+                sequence: echo.sequence,
+                payload: echo.payload,
+                received,
+            }),
+            Probe::Solicitation(asked) => Reply::Advertisement(Advertisement {
+                index: asked.index,
+                target: source,
+                mac: MacAddress([2, 0, 0, 0, 0, 0xfe]),
+                received,
+            }),
+        };
+        self.replies.push_back((received, reply));
+    }
+}
+
+fn error(errno: i32, text: &str) -> OperationError {
+    OperationError {
+        errno,
+        text: text.to_owned(),
+    }
+}
+
+/// The name of a link.
+#[expect(clippy::expect_used, reason = "the names are those of this file")]
+pub(super) fn name(nic: &str) -> InterfaceName {
+    nic.parse().expect("a name of a link")
+}
