@@ -81,6 +81,9 @@ pub type Each<'a> = &'a mut dyn FnMut(Vec<Event>) -> ControlFlow<()>;
 /// What is done with probes as they are answered or lost.
 pub type EachProbes<'a> = &'a mut dyn FnMut(Vec<FinishedProbe>) -> ControlFlow<()>;
 
+/// What helps where none runs.
+pub(crate) const TO_START: &str = "start it: systemctl start ipmp, or in.mpathd";
+
 /// Why the daemon did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -97,7 +100,7 @@ pub enum Failure {
     #[error("too many clients")]
     Busy,
     /// It does not run, and was not to be started.
-    #[error("not running")]
+    #[error("in.mpathd is not running ({TO_START})")]
     NotRunning,
 }
 

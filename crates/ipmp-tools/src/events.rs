@@ -68,9 +68,7 @@ pub fn run(
 /// Says why the daemon could not be asked.
 pub(crate) fn complain(failure: &Failure, console: &mut Console<'_>) {
     match failure {
-        Failure::NotRunning => console.complain(format_args!(
-            "{TOOL}: in.mpathd is not running (start it: systemctl start ipmp, or in.mpathd)"
-        )),
+        Failure::NotRunning => console.complain(format_args!("{TOOL}: {failure}")),
         Failure::Unreachable(reason) => console.complain(format_args!("{TOOL}: {reason}")),
         other => console.complain(format_args!("{TOOL}: in.mpathd: {other}")),
     }

@@ -8,14 +8,16 @@ use std::time::Duration;
 use ipmp_core::{Command, InterfaceName, Refusal};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Environment, Failure};
+use crate::daemon::{Environment, Failure, TO_START};
 
 const TOOL: &str = "if_mpadm";
 
 const USAGE: &str = "\
 usage: if_mpadm -d IF    take IF out of service: its addresses move away
        if_mpadm -r IF    put IF back into service
-Example: if_mpadm -d ge1
+Examples:
+  if_mpadm -d ge1
+  if_mpadm -r ge1
 ";
 
 /// How often a daemon that has too many clients is asked again, and how long after.
@@ -49,7 +51,9 @@ pub fn run(
 const NATIVE_USAGE: &str = "\
 usage: ipmp offline IF    take IF out of service: its addresses move away
        ipmp online IF     put IF back into service: they come home
-Example: ipmp offline ge1
+Examples:
+  ipmp offline ge1
+  ipmp online ge1
 ";
 
 /// Runs `ipmp offline`, or with `undo` `ipmp online`, with `arguments`, the verb not among them.
@@ -136,7 +140,9 @@ fn ask(
             cannot("no other functioning interfaces are in its group")
         }
         Failure::Busy => cannot("device busy"),
-        Failure::NotRunning => "in.mpathd: cannot establish communication: not running".to_owned(),
+        Failure::NotRunning => {
+            format!("in.mpathd: cannot establish communication: not running ({TO_START})")
+        }
         Failure::Unreachable(reason) => {
             format!("in.mpathd: cannot establish communication: {reason}")
         }
@@ -218,7 +224,8 @@ mod tests {
         let (printed, _) = say("-d ge1", Some(Err(Failure::NotRunning)));
         assert_eq!(
             printed,
-            "2> if_mpadm: fatal: in.mpathd: cannot establish communication: not running\nexit 1\n"
+            "2> if_mpadm: fatal: in.mpathd: cannot establish communication: not running \
+             (start it: systemctl start ipmp, or in.mpathd)\nexit 1\n"
         );
         let (printed, _) = say("-d ge1", Some(Err(Failure::Busy)));
         assert_eq!(printed, "2> Retrying ...\n2> Retry Successful.\n");

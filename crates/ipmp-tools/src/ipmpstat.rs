@@ -17,7 +17,7 @@ use names::Names;
 use nix::unistd::gethostname;
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Environment, Failure};
+use crate::daemon::{Environment, Failure, TO_START};
 use crate::terminal::{Size, Terminal, Waited};
 
 const TOOL: &str = "ipmpstat";
@@ -295,9 +295,9 @@ fn seen(environment: &mut Environment<'_>, console: &mut Console<'_>) -> Option<
         Ok(snapshot) => return Some(snapshot),
         Err(Failure::Unreachable(reason)) => format!(": {reason}"),
         Err(Failure::Busy) => format!(": {}", Failure::Busy),
-        Err(Failure::Refused(_) | Failure::PermissionDenied | Failure::NotRunning) => {
-            " -- is IPMP in use?".to_owned()
-        }
+        // The manual's words first: monitoring looks for them.
+        Err(Failure::NotRunning) => format!(" -- is IPMP in use? ({TO_START})"),
+        Err(Failure::Refused(_) | Failure::PermissionDenied) => " -- is IPMP in use?".to_owned(),
     };
     console.complain(format_args!("{TOOL}: cannot contact in.mpathd(1M){reason}"));
     None

@@ -336,7 +336,8 @@ fn the_daemons_refusals_and_absence() {
         ),
         (
             Err(Failure::NotRunning),
-            "> unplumb ge0 IPv4\n2> ifconfig: in.mpathd: not running\nexit 1\n",
+            "> unplumb ge0 IPv4\n2> ifconfig: in.mpathd is not running \
+             (start it: systemctl start ipmp, or in.mpathd)\nexit 1\n",
         ),
     ] {
         let mut daemon = Recorded::default();

@@ -248,7 +248,8 @@ fn without_a_daemon() {
         });
         assert_eq!(
             printed,
-            "2> ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use?\nexit 1\n"
+            "2> ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use? \
+             (start it: systemctl start ipmp, or in.mpathd)\nexit 1\n"
         );
     }
 }

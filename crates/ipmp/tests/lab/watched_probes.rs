@@ -219,7 +219,8 @@ fn where_nothing_is_probed_there_is_nothing_to_watch() -> Result<(), Failed> {
     let bed = Bed::new(QUICK)?;
     bed.refuses(
         "ipmpstat -p",
-        "ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use?",
+        "ipmpstat: cannot contact in.mpathd(1M) -- is IPMP in use? \
+         (start it: systemctl start ipmp, or in.mpathd)",
     )?;
     bed.types("ifconfig ge0 plumb 192.168.0.86 netmask + broadcast + up")?;
     bed.refuses(
