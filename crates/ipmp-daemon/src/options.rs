@@ -49,11 +49,15 @@ usage: in.mpathd [-adlm] [-D mask] [-r file] [--foreground]
   -a            end at once if no interface is to be watched
   -d            stay in the foreground, say everything on standard error
   -D mask       say in detail: 0x1 probes, 0x2 failovers, 0x4 interfaces,
-                0x8 addresses, 0x10 routes, 0x20 timers, 0x40 bad packets, 0x80 links
+                0x8 addresses, 0x10 routes, 0x20 timers, 0x40 bad packets,
+                0x80 links
   -l            ignore link state
   -m            find probe targets by multicast only
   -r file       record there all that happens, for ipmp replay
-  --foreground  stay in the foreground, for a service manager";
+  --foreground  stay in the foreground, for a service manager
+Examples:
+  in.mpathd
+  in.mpathd -d -r /var/log/mpathd.record";
 
 impl Options {
     pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {

@@ -12,8 +12,8 @@ pub(crate) const USAGE: &str = "\
 usage: ipmp exporter [--listen ADDRESS:PORT]
   Serves what ipmp metrics prints at http://127.0.0.1:9873/metrics, until it is
   interrupted. Runs as an ordinary user, on a loopback address only: there is
-  neither encryption nor a password here. To be scraped from elsewhere, put a web
-  server with both in front of it.
+  neither encryption nor a password here. To be scraped from elsewhere, put a
+  web server with both in front of it.
   --listen ADDRESS:PORT   another loopback address or port; port 0: any free one
 Examples:
   ipmp exporter

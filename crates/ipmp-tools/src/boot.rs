@@ -33,6 +33,9 @@ usage: ipmp boot [--root DIR] [--check]
   /etc/netmasks, /etc/hosts and /etc/defaultrouter.
   --root DIR    the files are below DIR
   --check       only say what is wrong with them
+Examples:
+  ipmp boot --check
+  ipmp boot
 ";
 
 const CHECK_USAGE: &str = "\
@@ -41,6 +44,9 @@ usage: ipmp check [--root DIR]
   /etc/defaultrouter, /etc/default/mpathd and /etc/ipmp.toml, and lists what
   holds for each group; changes nothing.
   --root DIR    the files are below DIR
+Examples:
+  ipmp check
+  ipmp check --root /mnt
 ";
 
 /// What `ipmp check` says of a hostname file for `ge0` in which this stands: a door for the fuzz targets.

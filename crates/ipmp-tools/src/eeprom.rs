@@ -16,9 +16,12 @@ const VARIABLE: &str = "local-mac-address?";
 
 const USAGE: &str = "\
 usage: eeprom 'local-mac-address?'
-       eeprom 'local-mac-address?=true'    each interface its own hardware address
-       eeprom 'local-mac-address?=false'   all interfaces the host's shared one
+       eeprom 'local-mac-address?=true'   a hardware address for each interface
+       eeprom 'local-mac-address?=false'  the host's one for all interfaces
 What is set takes effect when an interface is plumbed next.
+Examples:
+  eeprom 'local-mac-address?'
+  eeprom 'local-mac-address?=true'
 ";
 
 /// Runs `eeprom` with `arguments`, its name not among them.

@@ -14,9 +14,9 @@ const TOOL: &str = "ipmp";
 pub const USAGE: &str = "\
 usage: ipmp move ADDRESS IF
   Moves a data address to another working member of its group, without losing a
-  packet. It stays there, also when in.mpathd is started anew. When that interface
-  fails the address goes home meanwhile. Moved to the interface it belongs to, it
-  is as it was before.
+  packet. It stays there, also when in.mpathd is started anew. When that
+  interface fails the address goes home meanwhile. Moved to the interface it
+  belongs to, it is as it was before.
 Examples:
   ipmp move 192.168.0.88 ge0
   ipmp explain 192.168.0.88

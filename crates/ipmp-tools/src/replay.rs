@@ -21,6 +21,8 @@ usage: ipmp replay FILE
   Feeds a recording of in.mpathd (record in /etc/ipmp.toml, or its option -r)
   to a fresh engine, tells what happened, and fails at the first decision that
   is not the recorded one.
+Example:
+  ipmp replay /var/log/mpathd.record
 ";
 
 /// Runs `ipmp replay` with `arguments`, the verb not among them.

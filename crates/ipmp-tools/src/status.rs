@@ -22,8 +22,9 @@ const TOOL: &str = "ipmp";
 const USAGE: &str = "\
 usage: ipmp status [--json]
   Shows groups, their interfaces, where each address is and why, and what the
-  last failover took: from the last sign of life to its being declared, from then
-  until the addresses were in place, and until the neighbours had been told.
+  last failover took: from the last sign of life to its being declared, from
+  then until the addresses were in place, and until the neighbours had been
+  told.
   --json    one JSON document with all there is to tell (docs/json.md)
 Examples:
   ipmp status

@@ -44,6 +44,9 @@ usage: ipmp top
   Ctrl-L                   draw anew
   q, Esc, Ctrl-C           end
   NO_COLOR=1               no colours; words say the same
+Examples:
+  ipmp top
+  ssh -t host1 NO_COLOR=1 ipmp top
 Without a terminal: ipmp status, ipmp events --follow, ipmpstat -p
 ";
 

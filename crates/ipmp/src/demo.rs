@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 
 use self::stage::Stage;
 
-/// Watch a NIC fail and its address live on: both IPMP labs, run for real in network namespaces.
+/// Watch a NIC fail and its address live on: both labs, for real, in namespaces.
 #[derive(Debug, Parser)]
 #[command(
     name = "ipmp demo",
@@ -27,14 +27,14 @@ struct Options {
     /// Only this lab: 1 (two active NICs) or 2 (one active, one standby)
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     lab: Option<u8>,
-    /// How NICs fail: cable pulled, or switch port silent while the link stays up
+    /// How NICs fail: cable pulled, or switch port silent with the link up
     #[arg(long, value_name = "FAULT", default_value = "pull")]
     fault: Fault,
     /// `FAILURE_DETECTION_TIME` in milliseconds, at least 100
     #[arg(long, value_name = "MS", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(100..=5000))]
     detection: u32,
-    /// Afterwards open a shell in host1, with the tools on PATH and the lab running
+    /// Afterwards open a shell in host1, the tools on PATH, the lab running
     #[arg(long)]
     keep: bool,
 }

@@ -23,7 +23,7 @@ use nix::unistd::geteuid;
 
 const USAGE: &str = "\
 usage: ipmp VERB ...
-  demo                        watch NICs fail and addresses live on, in namespaces
+  demo                        watch NICs fail and addresses live on
   status [--json]             groups, interfaces, and where each address is
   top                         the same and more, as it changes; q ends it
   explain IF|ADDRESS          why it is as it is, and what would change it
@@ -34,15 +34,18 @@ usage: ipmp VERB ...
   exporter [--listen ADDRESS:PORT]
                               serves them over HTTP, on loopback
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
-  check [--root DIR]          say what is wrong with those files and the settings
+  check [--root DIR]          say what is wrong with them and the settings
   replay FILE                 decide again what a daemon recorded
   ifconfig ...                configure and list interfaces
-  ipmpstat ...                show groups, interfaces, addresses, probes, targets
+  ipmpstat ...                show groups, interfaces, addresses, probes
   if_mpadm -d|-r IF           take an interface out of service, put it back
   eeprom 'local-mac-address?[=true|false]'
                               how interfaces get their hardware address
   in.mpathd ...               the daemon
   --version
+Examples:
+  ipmp demo
+  ipmp status
 Each verb tells more with --help. Called by the name of one of the five tools,
 ipmp is that tool.
 ";
