@@ -10,7 +10,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use ipmp_api::interface::Event;
-use ipmp_api::{Client, RunDirectory};
 use ipmp_core::Time;
 use ipmp_core::record::Record;
 use ipmp_core::snapshot::InterfaceState;
@@ -19,7 +18,7 @@ use ipmp_lab::{Direction, Nic, wait_until};
 use ipmp_linux::monotonic_now;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, PATIENCE};
+use crate::bed::{Bed, PATIENCE, client};
 use crate::{Fault, Rule};
 
 /// The data address of ge1.
@@ -181,11 +180,8 @@ pub(crate) fn build(rule: Rule) -> Result<Bed, Failed> {
 
 /// What the daemon of host1 remembers to have happened after the event of this number.
 pub(crate) fn events(bed: &Bed, after: u64) -> Result<Vec<Event>, Failed> {
-    bed.host1.enter(|| {
-        let run = RunDirectory::of_this_namespace()?;
-        let mut client = Client::connect_to(&run.socket())?;
-        client.events(Some(after)).map_err(Failed::from)
-    })?
+    bed.host1
+        .enter(|| client()?.events(Some(after)).map_err(Failed::from))?
 }
 
 /// When the daemon declared the failure of ge1, after the event of this number.

@@ -281,7 +281,8 @@ pub(crate) fn run_directory() -> Result<RunDirectory, Failed> {
 }
 
 /// A connection to the daemon of that host.
-fn client() -> Result<Client, Failed> {
+/// A client of the daemon on the host this is called on.
+pub(crate) fn client() -> Result<Client, Failed> {
     Ok(Client::connect_to(&run_directory()?.socket())?)
 }
 
