@@ -167,8 +167,9 @@ pub(crate) fn build(rule: Rule) -> Result<Bed, Failed> {
     } = rule;
     // The original's file goes down to 100 ms, and this one stands above it.
     let bed = Bed::new(1000)?;
-    let settings =
-        format!("[defaults]\nfailure-detection-time = \"{detection_ms}ms\"\nconfirm = {confirm}\n");
+    let settings = format!(
+        "[defaults]\nfailure-detection-time = \"{detection_ms}ms\"\nconfirm = {confirm}\ndampening-half-life = \"off\"\n"
+    );
     bed.host1.write_file("/etc/ipmp.toml", &settings)?;
     bed.sets_up_lab1()?;
     // The first is its own already.
