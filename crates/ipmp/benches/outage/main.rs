@@ -6,7 +6,7 @@
 //! status 1. `docs/performance.md` tells how to read the table.
 //!
 //! ```text
-//! cargo bench -p ipmp --bench outage -- [--runs N] [--only pull|silent]
+//! cargo bench -p ipmp --bench outage -- [--runs N] [--only pull|silent] [--fdt MS]
 //! cargo bench -p ipmp --bench outage -- --busy [MINUTES]
 //! ```
 //!
@@ -44,6 +44,9 @@ struct Options {
     /// Only this fault.
     #[arg(long)]
     only: Option<Fault>,
+    /// Only this failure detection time, in milliseconds, and no connections.
+    #[arg(long, value_name = "MS")]
+    fdt: Option<u32>,
     /// Counts false alarms for so many minutes instead, while all cores are kept busy.
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, default_missing_value = "10",
           value_parser = clap::value_parser!(u32).range(1..=600))]
@@ -191,9 +194,11 @@ fn main() -> ExitCode {
 /// Measures everything that is asked for and prints the table; how many targets were missed.
 fn measure_all(options: &Options, out: &mut impl Write) -> Result<usize, Failed> {
     let is_wanted = |fault| options.only.is_none_or(|only| only == fault);
+    let is_timed = |rule: Rule| options.fdt.is_none_or(|fdt| fdt == rule.detection_ms);
     heading(options.runs, out)?;
     let mut missed = Vec::new();
-    for case in CASES.iter().filter(|case| is_wanted(case.fault)) {
+    let cases = CASES.iter().filter(|case| is_wanted(case.fault));
+    for case in cases.filter(|case| is_timed(case.rule)) {
         let runs = measure::outages(case.fault, case.rule, options.runs)?;
         for (moment, limits) in [
             (Moment::Failure, &case.failure),
@@ -206,7 +211,7 @@ fn measure_all(options: &Options, out: &mut impl Write) -> Result<usize, Failed>
     writeln!(out)?;
     for fault in [Fault::Pull, Fault::Silent]
         .into_iter()
-        .filter(|&fault| is_wanted(fault))
+        .filter(|&fault| is_wanted(fault) && options.fdt.is_none())
     {
         missed.extend(connections(fault, out)?);
     }
