@@ -318,10 +318,12 @@ impl Engine {
         let (Some(from), Some(to)) = (from, to) else {
             return Cause::Administrator;
         };
-        if self.outages.direction(key) == Some(Direction::Move) {
+        let direction = self.outages.direction(key);
+        if direction == Some(Direction::Move) {
             return Cause::Administrator;
         }
-        if *to == self.resting_place(key) {
+        // A failover that ended a move goes home, and not because home works.
+        if *to == self.resting_place(key) && direction != Some(Direction::Failover) {
             let is_home = *to == key.0.interface;
             return if is_home {
                 Cause::HomeUsable

@@ -31,11 +31,11 @@ impl Engine {
                 None => astray(&addresses),
             };
             for Move { key, from, to } in moves {
+                self.account_for(now, &key, &from, &to, None);
+                let message = self.message_of_move(&key, from.clone(), &to);
                 if !failback && !self.is_offline(&from) {
                     self.end_move(&key, &from);
                 }
-                self.account_for(now, &key, &from, &to, None);
-                let message = self.message_of_move(&key, from, &to);
                 self.move_logical(now, &key, &to, message);
                 moved = true;
             }

@@ -141,6 +141,13 @@ fn without_failback_a_failure_ends_the_move() {
     failback(&mut host, false);
     host.carrier("ge1", false);
     assert_eq!(host.holders(DATA0), ["ge0"]);
+    // It went home, and that was a failover.
+    let outage = host.engine.snapshot().outages.pop().unwrap();
+    assert_eq!(outage.direction, Direction::Failover);
+    assert_eq!(outage.cause, Cause::LinkDown);
+    assert!(host.records.iter().any(|record| matches!(record,
+        Record::Address { address, to: Some(to), cause: Cause::InterfaceFailed, .. }
+            if address.to_string() == DATA0 && to.as_str() == "ge0")));
     host.carrier("ge1", true);
     host.pass(Duration::from_mins(1));
     assert_eq!(host.holders(DATA0), ["ge0"]);
