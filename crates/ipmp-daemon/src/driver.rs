@@ -478,6 +478,8 @@ impl Driver {
             Ok(kernel) => {
                 self.must_observe = false;
                 changes.push(Change::Resync(kernel));
+                // A loss that was not told may be in there.
+                events.push_back(Event::Carriers(self.carriers.seen()));
                 events.push_back(Event::Kernel(changes));
             }
             Err(error) => {
