@@ -273,7 +273,7 @@ impl Engine {
             self.lingering.next_deadline(),
             self.refusals.next_deadline(),
             self.failures
-                .next_deadline()
+                .next_deadline(|operation| !self.contests.holds(operation))
                 .filter(|_| self.applying.is_none()),
         ]
         .into_iter()
@@ -491,22 +491,13 @@ impl Engine {
             link.is_some_and(|link| !link.up)
         });
         let raised = self.raising.iter().filter_map(|name| index.link(name));
-        let mut ups: Vec<Operation> = raised
+        let ups: Vec<Operation> = raised
             .map(|index| Operation::SetUp { index, up: true })
             .collect();
         self.retired
             .retain(|key| self.kernel.addresses.contains_key(key));
 
-        // A link is set up before anything is put on it, and down after everything was told to leave.
-        self.unfinished.append(&mut self.once);
-        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
-            .unfinished
-            .iter()
-            .cloned()
-            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
-        ups.extend(once);
         plan.operations.splice(0..0, ups);
-        plan.operations.extend(downs);
 
         // What failed a moment ago is not tried again at once, but does not hold up the rest.
         self.failures.retain(&plan.operations);
@@ -514,10 +505,18 @@ impl Engine {
         plan.operations.retain(|operation| {
             !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
         });
-        for operation in &plan.operations {
-            self.contests.note(now, operation);
-        }
         self.say_undone(&plan.operations, actions);
+
+        // What a command asked for is done once, and so never left out. A link is set up before anything
+        // is put on it, and down after everything was told to leave.
+        self.unfinished.append(&mut self.once);
+        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
+            .unfinished
+            .iter()
+            .cloned()
+            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
+        plan.operations.splice(0..0, once);
+        plan.operations.extend(downs);
         plan
     }
 
@@ -537,6 +536,7 @@ impl Engine {
             let error = match result {
                 Ok(()) => {
                     self.succeeded(now, &operation);
+                    self.contests.note(now, &operation);
                     self.failures.forget(&operation);
                     self.refusals.forget(&operation);
                     continue;

@@ -152,7 +152,7 @@ impl Contests {
         }
     }
 
-    /// Takes note of an operation that is about to be done.
+    /// Takes note of an operation that was done. What it undoes of ours is nobody else's doing.
     pub(super) fn note(&mut self, now: Time, operation: &Operation) {
         if self.pruned + WINDOW <= now {
             self.pruned = now;
@@ -163,6 +163,20 @@ impl Contests {
             self.undone.retain(|_, undone| undone.at + REMEMBERED > now);
         }
         self.recent.entry(operation.clone()).or_default().push(now);
+        if !self.contested.is_empty()
+            && let Some(thing) = Thing::of(operation)
+        {
+            let recent = &mut self.recent;
+            self.contested.retain(|other, contest| {
+                let is_ours_to_undo = other != operation
+                    && matches!(contest.next, Next::Done(_))
+                    && Thing::of(other).as_ref() == Some(&thing);
+                if is_ours_to_undo {
+                    recent.remove(other);
+                }
+                !is_ours_to_undo
+            });
+        }
         if let Some(contest) = self.contested.get_mut(operation) {
             contest.next = Next::Done(now);
         }
@@ -199,6 +213,12 @@ impl Contests {
         };
         self.contested.insert(operation.clone(), contest);
         true
+    }
+
+    /// Whether an operation waits.
+    pub(super) fn holds(&self, operation: &Operation) -> bool {
+        let contest = self.contested.get(operation);
+        contest.is_some_and(|contest| matches!(contest.next, Next::Again(_)))
     }
 
     /// Forgets what is not wanted any more.

@@ -80,8 +80,10 @@ impl Failures {
         }
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.0.values().map(|failure| failure.again).min()
+    /// When something is to be tried again, of what `is_free` to be tried.
+    pub(super) fn next_deadline(&self, is_free: impl Fn(&Operation) -> bool) -> Option<Time> {
+        let free = self.0.iter().filter(|(operation, _)| is_free(operation));
+        free.map(|(_, failure)| failure.again).min()
     }
 }
 

@@ -6,7 +6,7 @@ use super::host::Host;
 use super::labs::{LAB1, lab1};
 use crate::kernel::{Change, PROTOCOL, Route, Via};
 use crate::plan::Operation;
-use crate::{Hand, InterfaceAddress, Record};
+use crate::{Hand, InterfaceAddress, ProbeMethod, Record, Settings};
 
 const ADDRESS: &str = "add address 192.168.0.88";
 
@@ -199,4 +199,76 @@ fn neighbours_are_told_of_a_new_hardware_address() {
             }
             .to_string()
     }));
+}
+
+#[test]
+fn what_we_take_away_ourselves_is_undone_by_nobody() {
+    // Link state alone decides, so that all this is over before the contest is.
+    let mut host = Host::new(&["ge0", "ge1"]);
+    let mut settings = Settings::default();
+    settings.common.probe = ProbeMethod::Icmp;
+    host.configure(settings);
+    host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group g up");
+    host.pass(Duration::from_mins(1));
+    for _ in 0..40 {
+        steal(&mut host);
+    }
+    assert_eq!(host.holders("192.168.0.88"), [""; 0]);
+    // Tried again, and the other hand has given up.
+    host.pass(Duration::from_secs(6));
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    assert_eq!(host.engine.snapshot().contested.len(), 1);
+    // It goes and comes home at once, and is not left nowhere.
+    host.carrier("ge1", false);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    host.carrier("ge1", true);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    assert_eq!(host.engine.snapshot().contested, []);
+}
+
+#[test]
+fn what_the_kernel_refuses_is_contested_by_nobody_however_much_is_typed() {
+    let mut host = lab1();
+    host.refused = vec![ADDRESS.to_owned()];
+    steal(&mut host);
+    for _ in 0..30 {
+        assert!(host.ifconfig("ge0 addif 192.168.0.90").starts_with("ge0:"));
+        assert_eq!(host.ifconfig("ge0 removeif 192.168.0.90"), "");
+    }
+    assert!(tries(&host) > 30, "each command has it tried again");
+    assert_eq!(host.engine.snapshot().contested, []);
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.list(), LAB1);
+}
+
+#[test]
+fn what_is_contested_and_then_refused_is_tried_with_pauses() {
+    let mut host = lab1();
+    for _ in 0..40 {
+        steal(&mut host);
+    }
+    host.refused = vec![ADDRESS.to_owned()];
+    host.operations.clear();
+    host.pass(Duration::from_mins(10));
+    // By one link and then by the other, every half minute anew.
+    let tries = tries(&host);
+    assert!((5..=400).contains(&tries), "{tries} tries");
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.list(), LAB1);
+}
+
+#[test]
+fn what_a_command_asks_for_is_done_however_often_it_is_typed() {
+    let mut host = Host::new(&["ge0"]);
+    for _ in 0..30 {
+        assert_eq!(host.ifconfig("ge0 plumb"), "");
+        assert!(host.kernel.links[&host.index("ge0")].up);
+        assert_eq!(host.ifconfig("ge0 unplumb"), "");
+        assert!(!host.kernel.links[&host.index("ge0")].up);
+    }
 }
