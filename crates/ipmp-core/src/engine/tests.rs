@@ -2,6 +2,7 @@
 
 mod contests;
 mod failures;
+mod group_failure;
 mod host;
 mod killed;
 mod labs;
