@@ -67,12 +67,17 @@ impl Detection {
         }
         let key = member.watched.group.clone();
         let offline = member.watched.offline;
-        let heard_by_others = key.is_some()
-            && self.members.iter().any(|(other, member)| {
-                other != interface
-                    && member.watched.group == key
-                    && member.witness().contradicts(since)
+        let others = || {
+            let others = self.members.iter().filter(|(other, member)| {
+                *other != interface && key.is_some() && member.watched.group == key
             });
+            others.map(|(_, member)| member)
+        };
+        let heard_by_others = others().any(|member| member.witness().contradicts(since));
+        // Where echoes are limited nobody may have heard one since then. Who hears the link layer, where
+        // this one does not even do that, works.
+        let is_only_here = heard_by_others
+            || since.is_some_and(|since| others().any(|member| member.hears_neighbours(since)));
         let Some(member) = self.members.get_mut(interface) else {
             return;
         };
@@ -95,7 +100,7 @@ impl Detection {
             if group.failed.is_some() {
                 return;
             }
-            if !heard_by_others {
+            if !is_only_here {
                 group.failed = Some(since.map_or(Blackout::Links, |_| Blackout::Targets));
                 findings.push(Finding::Say(Message::GroupFailed { group: name }));
                 for member in self.members.values_mut().filter(|m| m.watched.group == key) {

@@ -123,6 +123,31 @@ fn noise_does_not_delay_beyond_the_detection_time() {
     }
 }
 
+/// Where the only target answers an echo a second, nobody may have heard one while another interface was
+/// silent. That is a failure of the interface all the same, and not of its group.
+#[test]
+fn limited_echoes_do_not_make_a_group_fail() {
+    let settings = modern(Duration::from_secs(1));
+    let failed = (0..101).filter(|&seed| {
+        let mut world = world(settings.clone(), Noise::Limit(1_000), seed);
+        world.run(Duration::from_secs(15));
+        world.said.clear();
+        world.nics[0].broken = [true, true];
+        world.run(Duration::from_secs(3));
+        let said = |group| {
+            world.said.iter().any(|(_, message)| match message {
+                Message::GroupFailed { .. } => group,
+                Message::NicFailed { .. } => !group,
+                _ => false,
+            })
+        };
+        assert!(!said(true), "seed {seed}: {:?}", world.said);
+        said(false)
+    });
+    // A few failed for want of echoes before.
+    assert!(failed.count() > 90);
+}
+
 #[test]
 #[ignore = "prints a table: cargo test --release -p ipmp-core --lib trade_table -- --ignored --nocapture"]
 fn trade_table() {
