@@ -46,6 +46,7 @@ mod three;
 mod tools;
 mod top;
 mod trace;
+mod unplug;
 mod watched_probes;
 
 use std::path::{Path, PathBuf};
@@ -90,6 +91,7 @@ fn tests() -> Vec<Test> {
         tools::TESTS,
         top::TESTS,
         trace::TESTS,
+        unplug::TESTS,
         watched_probes::TESTS,
     ]
     .concat()
