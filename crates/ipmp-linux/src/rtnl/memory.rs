@@ -120,7 +120,7 @@ impl Memory {
                     None => then.new_link = Some((index, link.name)),
                     Some(before) => {
                         if before.up && !now.up {
-                            self.stop(index, &mut then);
+                            self.stop(index, |_| true, &mut then);
                         }
                         // Gone and back before the kernel got round to telling: its nexthops went.
                         if before.running && now.running && before.losses != now.losses {
@@ -132,7 +132,7 @@ impl Memory {
             Told::LinkGone(index) => {
                 self.links.remove(&index);
                 self.addresses.retain(|&(on, _)| on != index);
-                self.stop(index, &mut then);
+                self.stop(index, |_| true, &mut then);
                 then.changes.push(Change::LinkGone(index));
             }
             Told::Address(address) => {
@@ -147,7 +147,9 @@ impl Memory {
                 }
                 then.changes.push(Change::AddressGone(index, address));
                 if self.addresses.remove(&(index, address)) && !self.has_address(index) {
-                    self.stop(index, &mut then);
+                    // Of the routes of its own making the kernel tells then.
+                    let is_silent = |route: &Route| route.protocol != PROTOCOL_KERNEL;
+                    self.stop(index, is_silent, &mut then);
                 }
             }
             Told::Route(route, replaces) => {
@@ -215,9 +217,11 @@ impl Memory {
     }
 
     /// IPv4 routes on a link that is set down, or that has lost its last IPv4 address, vanish without a
-    /// word (`fib_disable_ip`).
-    fn stop(&mut self, index: u32, then: &mut Consequences) {
-        let gone = |route: &Route| matches!(route.via, Via::Link { index: i, .. } if i == index);
+    /// word (`fib_disable_ip`), those that `is_silent` says.
+    fn stop(&mut self, index: u32, is_silent: impl Fn(&Route) -> bool, then: &mut Consequences) {
+        let gone = |route: &Route| {
+            matches!(route.via, Via::Link { index: i, .. } if i == index) && is_silent(route)
+        };
         let inet = self.routes.iter().filter(|r| r.destination.ip.is_ipv4());
         if inet.clone().any(|route| route.via == Via::Other) {
             then.gap = Some(Gap("a link of a multipath route may have stopped"));
