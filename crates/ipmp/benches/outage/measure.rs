@@ -165,8 +165,9 @@ pub(crate) fn build(rule: Rule) -> Result<Bed, Failed> {
         detection_ms,
         confirm,
     } = rule;
-    // The original's file goes down to 100 ms, and this one stands above it.
     let bed = Bed::new(1000)?;
+    // All is in the other file: the original's goes down to 100 ms only.
+    bed.settings("")?;
     let settings = format!(
         "[defaults]\nfailure-detection-time = \"{detection_ms}ms\"\nconfirm = {confirm}\ndampening-half-life = \"off\"\n"
     );

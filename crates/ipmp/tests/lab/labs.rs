@@ -9,7 +9,7 @@ use ipmp_lab::labs::{LAB1, Moment, comparable};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Bed, find, reaches, same};
+use crate::bed::{Bed, find, reaches, same, unhurried};
 use crate::scene::{DATA0, DATA1, Fault, QUICK, TEST0, TEST1, loses_nothing, recovers};
 
 tests![
@@ -410,7 +410,7 @@ fn restarts_unnoticed(
 fn failback_no_leaves_the_repaired_nic_inactive() -> Result<(), Failed> {
     for fault in Fault::BOTH {
         let bed = Bed::new(QUICK)?;
-        bed.settings("FAILURE_DETECTION_TIME=1000\nFAILBACK=no\n")?;
+        bed.settings(&(unhurried(QUICK) + "FAILBACK=no\n"))?;
         for line in LAB1 {
             bed.types(line)?;
         }
@@ -430,7 +430,7 @@ fn failback_no_leaves_the_repaired_nic_inactive() -> Result<(), Failed> {
         bed.repairs(&bed.ge1)?;
         same("flags of ge1", bed.flags("ge1")?.as_str(), "49000842")?;
         // Changing one's mind brings them home.
-        bed.settings("FAILURE_DETECTION_TIME=1000\nFAILBACK=yes\n")?;
+        bed.settings(&(unhurried(QUICK) + "FAILBACK=yes\n"))?;
         bed.signals_daemon(Signal::SIGHUP)?;
         bed.awaits_holder(DATA1, "ge1")?;
         bed.lists(Moment::Lab1, true)?;
@@ -441,7 +441,7 @@ fn failback_no_leaves_the_repaired_nic_inactive() -> Result<(), Failed> {
 fn anonymous_group_is_watched_and_nothing_moves() -> Result<(), Failed> {
     for fault in Fault::BOTH {
         let bed = Bed::new(QUICK)?;
-        bed.settings("FAILURE_DETECTION_TIME=1000\nTRACK_INTERFACES_ONLY_WITH_GROUPS=no\n")?;
+        bed.settings(&(unhurried(QUICK) + "TRACK_INTERFACES_ONLY_WITH_GROUPS=no\n"))?;
         for line in [
             "ifconfig ge0 plumb 192.168.0.86 up",
             "ifconfig ge0 addif 192.168.0.87 deprecated -failover up",

@@ -42,13 +42,7 @@ fn lines(line: impl Fn(u32, u32) -> String) -> String {
 
 /// Lab 1, and a NIC of no concern to it over which a storm may go.
 fn with_outsider() -> Result<Bed, Failed> {
-    let bed = Bed::new(QUICK)?;
-    // The lab's switch is threads without priority, which a storm may keep from their work for longer
-    // than any real switch rests.
-    bed.settings(&format!(
-        "FAILURE_DETECTION_TIME={QUICK}\nCONFIRM_SILENCE=500\n"
-    ))?;
-    bed.sets_up_lab1()?;
+    let bed = Bed::lab1(QUICK)?;
     bed.host1.nic("net0", &bed.lab.switch())?;
     bed.host1.configure("net0", "172.16.0.1/24")?;
     let storm = |verb: &str| {
