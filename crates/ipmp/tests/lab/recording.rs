@@ -11,7 +11,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Bed, same};
+use crate::bed::{Bed, same, unhurried};
 use crate::scene::{DATA1, Fault};
 
 tests![
@@ -187,6 +187,6 @@ fn recording_that_cannot_be_harms_nothing() -> Result<(), Failed> {
     same(
         "what the link points to",
         mpathd.as_str(),
-        &format!("FAILURE_DETECTION_TIME={UNHURRIED}\n"),
+        &unhurried(UNHURRIED),
     )
 }
