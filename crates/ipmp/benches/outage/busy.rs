@@ -10,8 +10,8 @@ use ipmp_core::snapshot::InterfaceState;
 use libtest_mimic::Failed;
 
 use crate::bed::Bed;
-use crate::measure::{build, events};
-use crate::{Rule, rule, verdict};
+use crate::measure::{build, detection_time, events};
+use crate::{Rule, rule, target, verdict};
 
 /// The least failure detection time there is.
 const RULE: Rule = rule(20, true);
@@ -49,8 +49,8 @@ impl Drop for Hogs {
     }
 }
 
-/// Counts what is declared although nothing fails, and prints it. Returns how many false alarms there
-/// were.
+/// Counts what is declared although nothing fails, and prints it. Returns how many targets were missed:
+/// each false alarm, and a detection time that had to be raised.
 pub(crate) fn count_alarms(minutes: u32, out: &mut impl Write) -> Result<usize, Failed> {
     let bed = build(RULE)?;
     let cores = available_parallelism()?.get();
@@ -59,10 +59,11 @@ pub(crate) fn count_alarms(minutes: u32, out: &mut impl Write) -> Result<usize, 
     writeln!(
         out,
         "Two NICs, failure detection time {} ms, {} other processes on {cores} cores; nothing fails.\n\n\
-         {:>8}{:>10}{:>10}{:>12}{:>10}{:>8}{:>8}",
+         {:>8}{:>12}{:>10}{:>10}{:>12}{:>10}{:>8}{:>8}",
         RULE.detection_ms,
         hogs.0.len(),
         "minutes",
+        "in force",
         "probes",
         "answered",
         "suspicions",
@@ -72,9 +73,10 @@ pub(crate) fn count_alarms(minutes: u32, out: &mut impl Write) -> Result<usize, 
     )?;
     let start = Instant::now();
     let end = Duration::from_mins(1) * minutes;
+    let mut in_force = Duration::ZERO;
     while start.elapsed() < end {
         sleep(EVERY.min(end.saturating_sub(start.elapsed())));
-        row(&bed, last, start.elapsed(), out)?;
+        in_force = in_force.max(row(&bed, last, start.elapsed(), out)?);
     }
     drop(hogs);
     let alarms = alarms(&bed, last)?;
@@ -82,10 +84,19 @@ pub(crate) fn count_alarms(minutes: u32, out: &mut impl Write) -> Result<usize, 
         writeln!(out, "FAIL: {alarm}")?;
     }
     writeln!(out, "{} no false alarm", verdict(alarms.is_empty()))?;
-    Ok(alarms.len())
+    // To be calm at a longer one is no feat.
+    let is_as_asked = in_force <= Duration::from_millis(RULE.detection_ms.into());
+    writeln!(
+        out,
+        "{} detection time in force as asked for",
+        verdict(is_as_asked)
+    )?;
+    Ok(alarms.len() + usize::from(!is_as_asked))
 }
 
-fn row(bed: &Bed, last: u64, elapsed: Duration, out: &mut impl Write) -> Result<(), Failed> {
+/// Prints how things stand; the detection time in force.
+fn row(bed: &Bed, last: u64, elapsed: Duration, out: &mut impl Write) -> Result<Duration, Failed> {
+    let in_force = detection_time(bed)?;
     let snapshot = bed.snapshot()?;
     let sum = |of: fn(&ipmp_core::snapshot::Probing) -> u64| -> u64 {
         let all = snapshot.interfaces.iter().flat_map(|it| &it.probing);
@@ -93,8 +104,9 @@ fn row(bed: &Bed, last: u64, elapsed: Duration, out: &mut impl Write) -> Result<
     };
     writeln!(
         out,
-        "{:>8.1}{:>10}{:>10}{:>12}{:>10}{:>8}{:>8}",
+        "{:>8.1}{:>9.0} ms{:>10}{:>10}{:>12}{:>10}{:>8}{:>8}",
         elapsed.as_secs_f64() / 60.0,
+        target::ms(in_force),
         sum(|it| it.sent),
         sum(|it| it.acknowledged),
         sum(|it| it.confirmations),
@@ -102,7 +114,8 @@ fn row(bed: &Bed, last: u64, elapsed: Duration, out: &mut impl Write) -> Result<
         sum(|it| it.void),
         alarms(bed, last)?.len(),
     )?;
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(in_force)
 }
 
 /// What was declared after the event of this number.

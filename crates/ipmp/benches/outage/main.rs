@@ -207,6 +207,7 @@ fn measure_all(options: &Options, out: &mut impl Write) -> Result<usize, Failed>
             let spread = Spread::of(runs.iter().map(|run: &Run| run.at(moment)));
             missed.extend(row(case, moment, &spread, limits, out)?);
         }
+        longer(case, &runs, out)?;
     }
     writeln!(out)?;
     for fault in [Fault::Pull, Fault::Silent]
@@ -299,6 +300,24 @@ fn row(
             moment.name()
         )
     }))
+}
+
+/// Says if a longer detection time than asked for was in force: the machine was too busy to answer
+/// probes, and what was measured says little.
+fn longer(case: &Case, runs: &[Run], out: &mut impl Write) -> Result<(), Failed> {
+    let asked = Duration::from_millis(case.rule.detection_ms.into());
+    let longer = runs.iter().filter(|run| run.in_force > asked);
+    let Some(longest) = longer.clone().map(|run| run.in_force).max() else {
+        return Ok(());
+    };
+    Ok(writeln!(
+        out,
+        "{:18} replies were late: a detection time of up to {:.0} ms was in force in {} of {} runs",
+        "",
+        target::ms(longest),
+        longer.count(),
+        runs.len(),
+    )?)
 }
 
 /// Measures established connections across failure and repair and prints how they fared.

@@ -87,6 +87,8 @@ impl Moment {
 pub(crate) struct Run {
     failure: Span,
     repair: Span,
+    /// The failure detection time in force when it failed: longer than asked for where replies were late.
+    pub(crate) in_force: Duration,
 }
 
 impl Run {
@@ -114,6 +116,7 @@ pub(crate) fn outages(fault: Fault, rule: Rule, runs: u32) -> Result<Vec<Run>, F
         .map(|_| {
             let peer = peer_by(&bed, &bed.ge1)?;
             let last = events(&bed, 0)?.last().map_or(0, |event| event.sequence);
+            let in_force = detection_time(&bed)?;
             let mut failed = Time::ZERO;
             let mut failure = stream(&bed, peer, &bed.ge1, &bed.ge0, || {
                 failed = monotonic_now();
@@ -124,7 +127,11 @@ pub(crate) fn outages(fault: Fault, rule: Rule, runs: u32) -> Result<Vec<Run>, F
             let repair = stream(&bed, peer, &bed.ge0, &bed.ge1, || repair(&bed, fault))?;
             bed.awaits_state("ge1", InterfaceState::Ok)?;
             bed.awaits_probes(&["ge0", "ge1"])?;
-            Ok(Run { failure, repair })
+            Ok(Run {
+                failure,
+                repair,
+                in_force,
+            })
         })
         .collect()
 }
@@ -178,6 +185,13 @@ pub(crate) fn build(rule: Rule) -> Result<Bed, Failed> {
         bed.host2.configure("ge0", &format!("{peer}/24"))?;
     }
     Ok(bed)
+}
+
+/// The failure detection time in force.
+pub(crate) fn detection_time(bed: &Bed) -> Result<Duration, Failed> {
+    let snapshot = bed.snapshot()?;
+    let group = snapshot.groups.first().ok_or("no group")?;
+    Ok(group.failure_detection_time.ok_or("nothing is probed")?)
 }
 
 /// What the daemon of host1 remembers to have happened after the event of this number.
