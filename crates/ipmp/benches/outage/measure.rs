@@ -113,12 +113,15 @@ pub(crate) struct Survey {
 pub(crate) fn outages(fault: Fault, rule: Rule, runs: u32) -> Result<Vec<Run>, Failed> {
     let bed = build(rule)?;
     (0..runs)
-        .map(|_| {
+        .map(|run| {
             let peer = peer_by(&bed, &bed.ge1)?;
             let last = events(&bed, 0)?.last().map_or(0, |event| event.sequence);
             let in_force = detection_time(&bed)?;
             let mut failed = Time::ZERO;
             let mut failure = stream(&bed, peer, &bed.ge1, &bed.ge0, || {
+                // What was awaited so far ended with a probe. Failures do not wait for probes: they
+                // are spread over several intervals, or all would come in the same part of one.
+                sleep(Duration::from_millis(rule.detection_ms.into()) * run / runs);
                 failed = monotonic_now();
                 fail(&bed, fault)
             })?;
