@@ -2,17 +2,18 @@
 //!
 //! Every event ends in [`Engine::settle`], which asks in turn: which interfaces work (detection),
 //! which should hold what (placement), what should the kernel hold then (desired), how does it get
-//! there (plan)? There is no memory of what was being done: a restart, a lost notification, an
-//! address deleted by somebody else and a move cut short are the same case, a difference to plan
-//! away.
+//! there (plan)? A restart, a lost notification, an address deleted by somebody else and a move cut
+//! short are the same case, a difference to plan away. What a difference does not tell is remembered:
+//! what a command wants done once (`unfinished`), and which addresses were ours and are to go
+//! (`retired`).
 //!
-//! | there is | owned by | what it is |
-//! |---|---|---|
-//! | one [`Asked`] | the engine | what the administrator typed; changed by commands, and where a move ended (`moving`) |
-//! | one `places` | the engine | where each address that is not at home is |
-//! | one [`Kernel`] | the engine | what netlink told last |
-//! | one [`Detection`] | the engine | which interfaces work |
-//! | one plan at most | the driver | operations under way; the next waits for their results |
+//! | there is | owned by | what it is | room |
+//! |---|---|---|---|
+//! | one [`Asked`] | the engine | what the administrator typed; changed by commands, and where a move ended | `commands`, `turn`, `moving` |
+//! | one [`Kernel`] | the engine | what netlink told last | `observe`, `index` |
+//! | one [`Detection`] | the engine | which interfaces work | `watch` |
+//! | one `places` | the engine | where each address that is not at home is | `places`, `layout` |
+//! | one plan at most | the driver | operations under way; the next waits for their results | `perform` |
 
 mod adopt;
 mod announce;
@@ -25,20 +26,25 @@ mod layout;
 mod linger;
 mod lookup;
 mod moving;
+mod observe;
 mod outages;
+mod perform;
 mod picture;
+mod places;
 mod refusals;
+mod save;
 mod shadow;
 mod totals;
+mod turn;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::asked::{Logical, NexthopKey, Saved};
-use crate::command::{Answer, Command, Refusal};
+use crate::asked::{NexthopKey, Saved};
+use crate::command::Command;
 use crate::detect::{Detection, Finding};
-use crate::kernel::{AddressKey, Change, Sysctl};
-use crate::plan::{self, Operation, OperationError, Plan};
+use crate::kernel::{AddressKey, Sysctl};
+use crate::plan::{Operation, Plan};
 use crate::{
     Action, Asked, Event, Family, InterfaceName, Kernel, LogicalName, Message, Settings, Snapshot,
     Time,
@@ -85,7 +91,7 @@ pub struct Engine {
     /// The plan under way.
     applying: Option<Plan>,
     /// The command under way and what to return to if the kernel refuses it.
-    pending: Option<Pending>,
+    pending: Option<turn::Pending>,
     /// Commands that wait for their turn.
     queue: VecDeque<(u64, Command)>,
     /// Moves that are to be reported, each when the address is in its place.
@@ -98,25 +104,6 @@ pub struct Engine {
     lingering: linger::Lingering,
     refusals: refusals::Refusals,
     last_saved: Saved,
-}
-
-/// A command whose plan is under way.
-#[derive(Clone, Debug)]
-struct Pending {
-    id: u64,
-    answer: Answer,
-    before: Before,
-    /// What failed before it: not its fault.
-    failing: BTreeSet<Operation>,
-}
-
-/// What a command may change.
-#[derive(Clone, Debug)]
-struct Before {
-    asked: Asked,
-    places: BTreeMap<LogicalKey, LogicalName>,
-    returning: BTreeSet<InterfaceName>,
-    retired: BTreeSet<AddressKey>,
 }
 
 impl Engine {
@@ -314,89 +301,6 @@ impl Engine {
         engine.snapshot()
     }
 
-    fn observe(&mut self, now: Time, changes: Vec<Change>, actions: &mut Vec<Action>) {
-        let mut first = false;
-        let mut is_about_links = false;
-        let mut hand = None;
-        for change in changes {
-            if let Change::By(by) = change {
-                hand = by;
-                continue;
-            }
-            first |= !self.seen && matches!(change, Change::Resync(_));
-            is_about_links |= matches!(
-                change,
-                Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
-            );
-            self.shadows.observe(now, &change, &self.kernel);
-            let index = &self.index;
-            self.contests
-                .observe(now, &change, hand.as_ref(), &self.kernel, |ip| {
-                    index.is_asked(ip)
-                });
-            if let Change::LinkGone(index) = &change
-                && let Some(link) = self.kernel.links.get(index)
-                && self.is_member(&link.name)
-            {
-                let interface = link.name.clone();
-                actions.push(Action::Log(Message::InterfaceRemoved { interface }));
-            }
-            self.kernel.apply(change);
-        }
-        self.seen |= first;
-        if is_about_links {
-            let before = self.index.renew_links(&self.kernel);
-            if !first {
-                self.find_returned(&before, actions);
-            }
-        }
-        if first {
-            self.find_exchanged();
-            self.adopt();
-            // An earlier daemon may have been killed between putting an address into place and
-            // telling the neighbours.
-            let names = self.asked.interfaces.keys();
-            let members: Vec<InterfaceName> =
-                names.filter(|name| self.is_member(name)).cloned().collect();
-            for name in &members {
-                self.announce_all(now, name);
-            }
-        }
-        self.adopt_link_local();
-    }
-
-    /// A plumbed interface whose device came back, under whatever circumstances, is set up again.
-    fn find_returned(&mut self, before: &BTreeMap<InterfaceName, u32>, actions: &mut Vec<Action>) {
-        let returned: Vec<InterfaceName> = self
-            .asked
-            .interfaces
-            .keys()
-            .filter(|name| {
-                let index = self.link(name).map(|link| link.index);
-                index.is_some() && index != before.get(*name).copied()
-            })
-            .cloned()
-            .collect();
-        if !returned.is_empty() {
-            // Its sysctls are new too.
-            actions.push(Action::Observe);
-        }
-        self.raising.extend(returned);
-    }
-
-    /// The same, when the device came back while no daemon ran. One that is as it was, but down, was set
-    /// down by somebody.
-    fn find_exchanged(&mut self) {
-        let exchanged: Vec<InterfaceName> = self
-            .last_saved
-            .links
-            .iter()
-            .filter(|(name, index)| self.link(name).is_some_and(|l| Some(l.index) != **index))
-            .map(|(name, _)| name.clone())
-            .collect();
-        self.raising.extend(exchanged);
-    }
-
     /// Decides everything anew and starts on the difference, if nothing is under way.
     fn settle(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.is_unsettled = false;
@@ -422,276 +326,11 @@ impl Engine {
             self.unfinished.clear();
             self.report_moves(actions);
             self.save(actions);
-            if let Some(pending) = self.pending.take() {
-                actions.push(Action::Answer {
-                    id: pending.id,
-                    answer: Ok(pending.answer),
-                });
-            }
-            let Some((id, command)) = self.queue.pop_front() else {
+            self.answer(actions);
+            if !self.takes_command(now, actions) {
                 break;
-            };
-            self.failures.release(now);
-            self.contests.release();
-            let failing = self.failures.known();
-            let before = Before {
-                asked: self.asked.clone(),
-                places: self.places.clone(),
-                returning: self.returning.clone(),
-                retired: self.retired.clone(),
-            };
-            let outcome = self.command(now, command, actions);
-            self.index.renew_asked(&self.asked);
-            match outcome {
-                Ok(answer) => {
-                    self.pending = Some(Pending {
-                        id,
-                        answer,
-                        before,
-                        failing,
-                    });
-                }
-                Err(refusal) => {
-                    self.restore(before);
-                    actions.push(Action::Answer {
-                        id,
-                        answer: Err(refusal),
-                    });
-                }
             }
         }
-    }
-
-    fn restore(&mut self, before: Before) {
-        self.asked = before.asked;
-        self.index.renew_asked(&self.asked);
-        let places = std::mem::replace(&mut self.places, before.places);
-        self.disown_moves(&places);
-        self.returning = before.returning;
-        self.retired = before.retired;
-        self.once.clear();
-    }
-
-    fn plan(&mut self, now: Time, actions: &mut Vec<Action>) -> Plan {
-        let layout = self.layout();
-        let desired = layout.desired(&self.kernel);
-        let ours = self.our_addresses();
-        let retired = &self.retired;
-        let mut plan = plan::plan(&self.kernel, &desired, &mut self.nexthops, |address| {
-            address.protocol == crate::kernel::PROTOCOL
-                || retired.contains(&(address.index, address.address))
-                || ours.contains(&(address.index, address.address.ip))
-        });
-        self.linger(now, &mut plan.operations);
-        let index = &self.index;
-        self.raising.retain(|name| {
-            let link = index
-                .link(name)
-                .and_then(|index| self.kernel.links.get(&index));
-            link.is_some_and(|link| !link.up)
-        });
-        let raised = self.raising.iter().filter_map(|name| index.link(name));
-        let ups: Vec<Operation> = raised
-            .map(|index| Operation::SetUp { index, up: true })
-            .collect();
-        self.retired
-            .retain(|key| self.kernel.addresses.contains_key(key));
-
-        plan.operations.splice(0..0, ups);
-
-        // What failed a moment ago is not tried again at once, but does not hold up the rest.
-        self.failures.retain(&plan.operations);
-        self.contests.retain(&plan.operations);
-        plan.operations.retain(|operation| {
-            !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
-        });
-        self.say_undone(&plan.operations, actions);
-
-        // What a command asked for is done once, and so never left out. A link is set up before anything
-        // is put on it, and down after everything was told to leave.
-        self.unfinished.append(&mut self.once);
-        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
-            .unfinished
-            .iter()
-            .cloned()
-            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
-        plan.operations.splice(0..0, once);
-        plan.operations.extend(downs);
-        plan
-    }
-
-    fn applied(
-        &mut self,
-        now: Time,
-        results: Vec<Result<(), OperationError>>,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(plan) = self.applying.take() else {
-            return;
-        };
-        self.unfinished.clear();
-        let mut refused = None;
-        let mut failed = false;
-        for (operation, result) in plan.operations.into_iter().zip(results) {
-            let error = match result {
-                Ok(()) => {
-                    self.succeeded(now, &operation);
-                    self.contests.note(now, &operation);
-                    self.failures.forget(&operation);
-                    self.refusals.forget(&operation);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            failed = true;
-            let by_command = self
-                .pending
-                .as_ref()
-                .is_some_and(|pending| !pending.failing.contains(&operation));
-            if by_command {
-                refused.get_or_insert(error);
-                continue;
-            }
-            self.refusals.note(now, &operation, &error);
-            let text = operation.to_string();
-            let reason = error.to_string();
-            if self.failures.note(now, operation, reason.clone()) {
-                actions.push(Action::Log(Message::OperationFailed {
-                    operation: text,
-                    reason,
-                }));
-            }
-        }
-        if failed {
-            // What we believe of the kernel did not hold.
-            actions.push(Action::Observe);
-        }
-        if let Some(error) = refused
-            && let Some(pending) = self.pending.take()
-        {
-            self.restore(pending.before);
-            let refusal = Refusal::Kernel(error.errno, error.text);
-            actions.push(Action::Answer {
-                id: pending.id,
-                answer: Err(refusal),
-            });
-        }
-    }
-
-    /// Says which moves are done: when all addresses that one message is about are in place.
-    fn report_moves(&mut self, actions: &mut Vec<Action>) {
-        let mut under_way: BTreeSet<Message> = BTreeSet::new();
-        for (key, message) in &self.moved {
-            if !self.is_in_place(key) {
-                under_way.insert(message.clone());
-            }
-        }
-        let mut done: Vec<Message> = Vec::new();
-        self.moved.retain(|_, message| {
-            let is_under_way = under_way.contains(message);
-            if !is_under_way && !done.contains(message) {
-                done.push(message.clone());
-            }
-            is_under_way
-        });
-        actions.extend(done.into_iter().map(Action::Log));
-    }
-
-    /// Whether the kernel holds a logical where it is placed, if it is to hold it at all.
-    fn is_in_place(&self, (home, family): &LogicalKey) -> bool {
-        let logical = self
-            .asked
-            .logicals
-            .iter()
-            .find(|logical| logical.home == *home && logical.family() == *family);
-        let Some(logical) = logical.filter(|logical| self.is_effectively_up(logical)) else {
-            return true;
-        };
-        let place = self.place_of(logical);
-        self.link(&place.interface).is_some_and(|link| {
-            self.kernel
-                .addresses
-                .contains_key(&(link.index, logical.address))
-        })
-    }
-
-    fn succeeded(&mut self, now: Time, operation: &Operation) {
-        match operation {
-            Operation::AddAddress(new) => {
-                self.announcements.add(now, new.index, new.address.ip);
-            }
-            // The kernel tells of some sysctls only.
-            Operation::SetSysctl {
-                index,
-                sysctl,
-                value,
-                ..
-            } => {
-                self.kernel.apply(Change::Sysctl(*index, *sysctl, *value));
-            }
-            _ => {}
-        }
-    }
-
-    fn save(&mut self, actions: &mut Vec<Action>) {
-        let saved = Saved {
-            version: Saved::VERSION,
-            asked: self.asked.clone(),
-            places: self
-                .places
-                .iter()
-                .map(|((home, family), place)| (home.clone(), *family, place.clone()))
-                .collect(),
-            failed: self.failed.clone(),
-            sysctls: self
-                .sysctls
-                .iter()
-                .map(|((name, sysctl), value)| (name.clone(), *sysctl, *value))
-                .collect(),
-            nexthops: self
-                .nexthops
-                .iter()
-                .map(|(key, id)| (key.clone(), *id))
-                .collect(),
-            shadowed: self.shadows.saved(),
-            retired: self.retired.iter().copied().collect(),
-            unfinished: self.unfinished.clone(),
-            links: self
-                .asked
-                .interfaces
-                .keys()
-                .map(|name| (name.clone(), self.link(name).map(|link| link.index)))
-                .collect(),
-        };
-        if saved != self.last_saved {
-            self.last_saved = saved.clone();
-            actions.push(Action::Save(Box::new(saved)));
-        }
-    }
-
-    /// Where a logical is now.
-    fn place_of(&self, logical: &Logical) -> LogicalName {
-        self.places
-            .get(&(logical.home.clone(), logical.family()))
-            .cloned()
-            .unwrap_or_else(|| logical.home.clone())
-    }
-
-    fn set_place(&mut self, home: &LogicalName, family: Family, place: LogicalName) {
-        let key = (home.clone(), family);
-        if place == *home {
-            self.places.remove(&key);
-        } else {
-            self.places.insert(key, place);
-        }
-    }
-
-    /// Whether an interface is in a group.
-    fn is_member(&self, name: &InterfaceName) -> bool {
-        self.asked
-            .interfaces
-            .get(name)
-            .is_some_and(|interface| interface.group.is_some())
     }
 }
 

@@ -49,9 +49,7 @@ impl Index {
             }
         }
     }
-}
 
-impl Index {
     /// Whether an address is one of ours.
     pub(super) fn is_asked(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip)
@@ -73,5 +71,13 @@ impl Engine {
     pub(super) fn homed(&self, name: &InterfaceName) -> impl Iterator<Item = &Logical> {
         let homes = self.index.homes.get(name).map_or(&[][..], Vec::as_slice);
         homes.iter().filter_map(|&i| self.asked.logicals.get(i))
+    }
+
+    /// Whether an interface is in a group.
+    pub(super) fn is_member(&self, name: &InterfaceName) -> bool {
+        self.asked
+            .interfaces
+            .get(name)
+            .is_some_and(|interface| interface.group.is_some())
     }
 }

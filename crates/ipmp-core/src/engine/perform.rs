@@ -1,0 +1,135 @@
+//! From the difference to operations, and what became of them.
+
+use super::Engine;
+use crate::command::Refusal;
+use crate::kernel::Change;
+use crate::plan::{self, Operation, OperationError, Plan};
+use crate::{Action, Message, Time};
+
+impl Engine {
+    /// What is to be done now to get from what the kernel holds to what it should hold.
+    pub(super) fn plan(&mut self, now: Time, actions: &mut Vec<Action>) -> Plan {
+        let layout = self.layout();
+        let desired = layout.desired(&self.kernel);
+        let ours = self.our_addresses();
+        let retired = &self.retired;
+        let mut plan = plan::plan(&self.kernel, &desired, &mut self.nexthops, |address| {
+            address.protocol == crate::kernel::PROTOCOL
+                || retired.contains(&(address.index, address.address))
+                || ours.contains(&(address.index, address.address.ip))
+        });
+        self.linger(now, &mut plan.operations);
+        let index = &self.index;
+        self.raising.retain(|name| {
+            let link = index
+                .link(name)
+                .and_then(|index| self.kernel.links.get(&index));
+            link.is_some_and(|link| !link.up)
+        });
+        let raised = self.raising.iter().filter_map(|name| index.link(name));
+        let ups: Vec<Operation> = raised
+            .map(|index| Operation::SetUp { index, up: true })
+            .collect();
+        self.retired
+            .retain(|key| self.kernel.addresses.contains_key(key));
+
+        plan.operations.splice(0..0, ups);
+
+        // What failed a moment ago is not tried again at once, but does not hold up the rest.
+        self.failures.retain(&plan.operations);
+        self.contests.retain(&plan.operations);
+        plan.operations.retain(|operation| {
+            !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
+        });
+        self.say_undone(&plan.operations, actions);
+
+        // What a command asked for is done once, and so never left out. A link is set up before anything
+        // is put on it, and down after everything was told to leave.
+        self.unfinished.append(&mut self.once);
+        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
+            .unfinished
+            .iter()
+            .cloned()
+            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
+        plan.operations.splice(0..0, once);
+        plan.operations.extend(downs);
+        plan
+    }
+
+    /// Takes the results of the plan under way, one for each operation.
+    pub(super) fn applied(
+        &mut self,
+        now: Time,
+        results: Vec<Result<(), OperationError>>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(plan) = self.applying.take() else {
+            return;
+        };
+        self.unfinished.clear();
+        let mut refused = None;
+        let mut failed = false;
+        for (operation, result) in plan.operations.into_iter().zip(results) {
+            let error = match result {
+                Ok(()) => {
+                    self.succeeded(now, &operation);
+                    self.contests.note(now, &operation);
+                    self.failures.forget(&operation);
+                    self.refusals.forget(&operation);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            failed = true;
+            let by_command = self
+                .pending
+                .as_ref()
+                .is_some_and(|pending| !pending.failing.contains(&operation));
+            if by_command {
+                refused.get_or_insert(error);
+                continue;
+            }
+            self.refusals.note(now, &operation, &error);
+            let text = operation.to_string();
+            let reason = error.to_string();
+            if self.failures.note(now, operation, reason.clone()) {
+                actions.push(Action::Log(Message::OperationFailed {
+                    operation: text,
+                    reason,
+                }));
+            }
+        }
+        if failed {
+            // What we believe of the kernel did not hold.
+            actions.push(Action::Observe);
+        }
+        if let Some(error) = refused
+            && let Some(pending) = self.pending.take()
+        {
+            self.restore(pending.before);
+            let refusal = Refusal::Kernel(error.errno, error.text);
+            actions.push(Action::Answer {
+                id: pending.id,
+                answer: Err(refusal),
+            });
+        }
+    }
+
+    fn succeeded(&mut self, now: Time, operation: &Operation) {
+        match operation {
+            Operation::AddAddress(new) => {
+                self.announcements.add(now, new.index, new.address.ip);
+            }
+            // The kernel tells of some sysctls only.
+            Operation::SetSysctl {
+                index,
+                sysctl,
+                value,
+                ..
+            } => {
+                self.kernel.apply(Change::Sysctl(*index, *sysctl, *value));
+            }
+            _ => {}
+        }
+    }
+}
