@@ -12,9 +12,9 @@ use crate::{GroupName, InterfaceName};
 #[serde(rename_all = "kebab-case", default)]
 pub struct Totals {
     /// How often each interface failed, by name and cause.
-    pub failures: Vec<Failures>,
+    pub failures: Vec<FailureCount>,
     /// Failovers and failbacks, by direction, cause and group.
-    pub outages: Vec<Outages>,
+    pub outages: Vec<OutageCount>,
     /// How often something was left alone for a while, as another hand undid it again and again.
     pub contests: u64,
 }
@@ -22,7 +22,7 @@ pub struct Totals {
 /// How often an interface failed for one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Failures {
+pub struct FailureCount {
     /// Which interface.
     pub interface: InterfaceName,
     /// Why.
@@ -34,7 +34,7 @@ pub struct Failures {
 /// Failovers or failbacks of one group, for one cause, that are complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Outages {
+pub struct OutageCount {
     /// Which way.
     pub direction: Direction,
     /// Why.
@@ -53,7 +53,7 @@ pub struct Outages {
     pub told: Distribution,
 }
 
-impl Outages {
+impl OutageCount {
     /// None yet.
     pub fn none(direction: Direction, cause: Cause, group: Option<GroupName>) -> Self {
         Self {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ipmp_core::Time;
 use ipmp_linux::monotonic_now;
-use ipmp_linux::rtnl::{Asked, Carriers};
+use ipmp_linux::rtnl::{Carriers, LinkAnswer};
 use tokio::sync::mpsc;
 
 /// How often links are asked. A tenth of how late the kernel may be; `docs/performance.md` tells what
@@ -100,7 +100,7 @@ struct Known {
 
 impl Known {
     /// What is new in these answers, and what is known then.
-    fn compare(&self, answers: &[Asked]) -> (Found, Self) {
+    fn compare(&self, answers: &[LinkAnswer]) -> (Found, Self) {
         let lost = answers.iter().filter(|answer| answer.is_lost);
         let now = Self {
             lost: lost.map(|answer| answer.index).collect(),
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_change_is_found_once() {
-        let answer = |index, is_lost, sysctls| Asked {
+        let answer = |index, is_lost, sysctls| LinkAnswer {
             index,
             is_lost,
             sysctls,

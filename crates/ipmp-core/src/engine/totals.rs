@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use crate::record::{Cause, Direction};
 use crate::snapshot::InterfaceState;
-use crate::totals::{Failures, Outages, Totals};
+use crate::totals::{FailureCount, OutageCount, Totals};
 use crate::{Action, GroupName, InterfaceName, Record};
 
 /// The counters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     failures: BTreeMap<(InterfaceName, Cause), u64>,
-    outages: BTreeMap<(Direction, Cause, Option<GroupName>), Outages>,
+    outages: BTreeMap<(Direction, Cause, Option<GroupName>), OutageCount>,
     contests: u64,
 }
 
@@ -34,7 +34,9 @@ impl Counted {
                     let (direction, cause) = (outage.direction, outage.cause);
                     self.outages
                         .entry((direction, cause, outage.group.clone()))
-                        .or_insert_with(|| Outages::none(direction, cause, outage.group.clone()))
+                        .or_insert_with(|| {
+                            OutageCount::none(direction, cause, outage.group.clone())
+                        })
                         .add(outage);
                 }
                 Action::Record(Record::Contest {
@@ -50,7 +52,7 @@ impl Counted {
         let failures = self.failures.iter();
         Totals {
             failures: failures
-                .map(|((interface, cause), count)| Failures {
+                .map(|((interface, cause), count)| FailureCount {
                     interface: interface.clone(),
                     cause: *cause,
                     count: *count,

@@ -7,7 +7,7 @@ use ipmp_core::detect::Reply;
 use ipmp_core::{Family, MacAddress, Time};
 
 use super::inbox::Datagram;
-use super::neighbour::Asked;
+use super::neighbour::Asker;
 use super::{arp, echo, neighbour};
 
 const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
@@ -30,7 +30,7 @@ pub(crate) fn answers(bytes: &[u8]) -> Vec<Reply> {
     );
     let v6 = datagram(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2).into(), OWN);
     let to_all = datagram(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2).into(), ALL_NODES);
-    let asked_by = |source| Asked { mac: MAC, source };
+    let asked_by = |source| Asker { mac: MAC, source };
     let own = match OWN {
         IpAddr::V6(own) => Some(own),
         IpAddr::V4(_) => None,

@@ -36,12 +36,12 @@ pub struct NeighbourSocket {
     icmp: Socket,
     inbox: Inbox,
     /// The links that were asked on, each with whether somebody asked: `::` is nobody.
-    asked: BTreeMap<u32, Asked>,
+    asked: BTreeMap<u32, Asker>,
 }
 
 /// How a link's neighbours were asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct Asker {
     pub(super) mac: MacAddress,
     /// Who asked; without it answers go to all nodes.
     pub(super) source: Option<Ipv6Addr>,
@@ -93,7 +93,7 @@ impl NeighbourSocket {
                 to: device_address(probe.index, EtherType::IPV6)?,
                 info: (),
             };
-            asked.insert(probe.index, Asked { mac, source });
+            asked.insert(probe.index, Asker { mac, source });
             Ok(letter)
         };
         post(&self.frames, probes, letter, unsent);
@@ -164,7 +164,7 @@ fn solicitation(
 
 /// The advertisement that answers who asked so; `None` if the packet is anything else, or its options
 /// are not sound.
-pub(super) fn advertisement(datagram: &Datagram<'_>, asked: Asked) -> Option<Advertisement> {
+pub(super) fn advertisement(datagram: &Datagram<'_>, asked: Asker) -> Option<Advertisement> {
     let (&[kind, code, _, _, f0, f1, f2, f3], rest) = datagram.bytes.split_first_chunk()?;
     let (&target, options) = rest.split_first_chunk::<16>()?;
     let target = Ipv6Addr::from(target);

@@ -27,7 +27,7 @@ const ANSWER: usize = 8192;
 
 /// What a link answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct LinkAnswer {
     /// Its number.
     pub index: u32,
     /// Whether it is set up and has no carrier.
@@ -64,7 +64,7 @@ impl Carriers {
     ///
     /// Waits as long as somebody else holds the kernel's lock on network configuration, which may be
     /// long while a driver starts its device: not for a thread that has other things to do.
-    pub fn ask(&mut self, links: &[u32]) -> io::Result<Vec<Asked>> {
+    pub fn ask(&mut self, links: &[u32]) -> io::Result<Vec<LinkAnswer>> {
         let mut answers = Vec::with_capacity(links.len());
         for links in links.chunks(BATCH) {
             self.send(links)?;
@@ -96,7 +96,7 @@ impl Carriers {
     }
 
     /// The answers are there when the requests are sent.
-    fn hear(&mut self, answers: &mut Vec<Asked>) -> io::Result<()> {
+    fn hear(&mut self, answers: &mut Vec<LinkAnswer>) -> io::Result<()> {
         loop {
             self.answer.clear();
             match self.socket.recv(&mut self.answer, 0) {
@@ -105,7 +105,7 @@ impl Carriers {
                         if message.kind == libc::RTM_NEWLINK
                             && let Some((index, flags)) = decode::link_flags(message.payload)
                         {
-                            answers.push(Asked {
+                            answers.push(LinkAnswer {
                                 index,
                                 is_lost: flags.contains(LinkFlags::Up)
                                     && !flags.contains(LinkFlags::LowerUp),

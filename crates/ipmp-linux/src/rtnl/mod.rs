@@ -37,7 +37,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::sysctl;
-pub use carrier::{Asked, Carriers};
+pub use carrier::{Carriers, LinkAnswer};
 use decode::Told;
 use hand::Hands;
 pub use link::VethEnd;

@@ -8,7 +8,7 @@ use ipmp_core::record::{Cause, Direction};
 use ipmp_core::snapshot::{
     self, Group, GroupState, Interface, InterfaceState, LinkState, ProbeState, Probing,
 };
-use ipmp_core::totals::{Distribution, Outages};
+use ipmp_core::totals::{Distribution, OutageCount};
 use ipmp_core::{Family, GroupName, InterfaceName, Snapshot};
 
 use super::exposition::{Exposition, Labels, number, seconds, truth};
@@ -325,7 +325,7 @@ fn of_outages(snapshot: &Snapshot, metrics: &mut Exposition) {
         "Moves that were asked for and are complete.",
         counted(Direction::Move),
     );
-    let distributed = |value: fn(&Outages) -> &Distribution| {
+    let distributed = |value: fn(&OutageCount) -> &Distribution| {
         let outages = totals.outages.iter();
         outages
             .filter(move |outages| value(outages).count > 0)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use ipmp_core::record::{Cause, Direction};
 use ipmp_core::snapshot::{Daemon, Resyncs, TargetMode};
-use ipmp_core::totals::{Failures, Outages};
+use ipmp_core::totals::{FailureCount, OutageCount};
 use ipmp_core::{Snapshot, Totals};
 
 use super::run;
@@ -22,7 +22,7 @@ fn everything() -> Snapshot {
     probing.targets[0].rtt_deviation = Some(Duration::from_micros(25));
     (probing.sent, probing.acknowledged, probing.lost) = (700, 690, 9);
     (probing.missed, probing.void, probing.confirmations) = (2, 1, 3);
-    let mut failover = Outages::none(
+    let mut failover = OutageCount::none(
         Direction::Failover,
         Cause::ProbesLost,
         "testgrp2".parse().ok(),
@@ -31,7 +31,7 @@ fn everything() -> Snapshot {
     failover.add(&sample::outage());
     let mut snapshot = Snapshot {
         totals: Totals {
-            failures: vec![Failures {
+            failures: vec![FailureCount {
                 interface: "ge1".parse().unwrap(),
                 cause: Cause::ProbesLost,
                 count: 2,

@@ -31,7 +31,7 @@ fn parse(
         hop_limit: Some(hop_limit),
         received: Time::from_millis(1),
     };
-    advertisement(&datagram, Asked { mac: OURS, source })
+    advertisement(&datagram, Asker { mac: OURS, source })
 }
 
 /// As it should be, but for the bytes.
