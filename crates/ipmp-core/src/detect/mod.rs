@@ -517,6 +517,7 @@ enum News {
     Fast,
 }
 
+/// What there is to see where nothing is probed and nothing was counted.
 const fn not_probing(family: Family) -> Probing {
     Probing {
         family,

@@ -19,8 +19,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub(super) use self::accept::Accepted;
-use super::Finding;
-use super::Probed;
 use super::confirm::{Confirmation, Patience};
 use super::history::{HISTORY, History, Losses, Outcome, Sample};
 use super::means::Means;
@@ -28,6 +26,7 @@ use super::random::Random;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::targets::{Reserve, Targets};
+use super::{Finding, Probed, not_probing};
 use crate::snapshot::{ProbeState, Probing, Target, TargetMode};
 use crate::{Family, InterfaceName, Time};
 
@@ -365,8 +364,7 @@ impl Prober {
             };
             (mode, state)
         };
-        Probing {
-            family: self.family(),
+        let mut probing = Probing {
             mode,
             test_address: self.means.test().map(|test| test.ip),
             targets: self
@@ -380,14 +378,10 @@ impl Prober {
                 })
                 .collect(),
             state,
-            sent: self.tally.sent,
-            acknowledged: self.tally.acknowledged,
-            lost: self.tally.lost,
-            unknown: self.tally.unknown,
-            missed: self.tally.missed,
-            void: self.tally.void,
-            confirmations: self.tally.confirmations,
-        }
+            ..not_probing(self.family())
+        };
+        self.tally.add_to(&mut probing);
+        probing
     }
 
     /// Stops probing a target that does not answer while others do. Tells whether another one must

@@ -19,6 +19,19 @@ pub(super) struct Tally {
     pub(super) confirmations: u64,
 }
 
+impl Tally {
+    /// Adds what was counted to what there is to see.
+    pub(super) const fn add_to(&self, probing: &mut Probing) {
+        probing.sent += self.sent;
+        probing.acknowledged += self.acknowledged;
+        probing.lost += self.lost;
+        probing.unknown += self.unknown;
+        probing.missed += self.missed;
+        probing.void += self.void;
+        probing.confirmations += self.confirmations;
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.sent += other.sent;
@@ -62,16 +75,9 @@ impl Past {
         let Some([inet, inet6]) = self.0.get(interface) else {
             return;
         };
-        let past = match probing.family {
-            Family::Inet => inet,
-            Family::Inet6 => inet6,
-        };
-        probing.sent += past.sent;
-        probing.acknowledged += past.acknowledged;
-        probing.lost += past.lost;
-        probing.unknown += past.unknown;
-        probing.missed += past.missed;
-        probing.void += past.void;
-        probing.confirmations += past.confirmations;
+        match probing.family {
+            Family::Inet => inet.add_to(probing),
+            Family::Inet6 => inet6.add_to(probing),
+        }
     }
 }
