@@ -5,35 +5,36 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
-use std::{io, iter};
+use std::{io, iter, mem};
 
-use ipmp_api::{RunDirectory, saved};
 use ipmp_config::{Configuration, Recording};
 use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
-use ipmp_core::plan::Plan;
 use ipmp_core::snapshot::{self, Resyncs};
 use ipmp_core::{Action, Answer, Engine, Event, Refusal, Snapshot, Time};
 use ipmp_linux::announce::Announcer;
 use ipmp_linux::neighbours::neighbours;
-use ipmp_linux::rtnl::{Overrun, Rtnl, RtnlError};
+use ipmp_linux::rtnl::{Rtnl, RtnlError};
 use ipmp_linux::{Alarm, monotonic_now};
 use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::select;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::carrier::{CarrierWatch, Found};
+use crate::carrier::CarrierWatch;
 use crate::control::{self, Request, Shown};
 use crate::hook::Hook;
 use crate::journal::Causes;
-use crate::log::{self, BAD_PACKET, FAILOVER, LINK, LOGICAL, NIC, TARGET, TIMER};
+use crate::log::{self, FAILOVER, TARGET, TIMER};
 use crate::options::Options;
 use crate::probes::Probes;
 use crate::record::{self, Recorder};
+use crate::saving::Saving;
+use crate::signals::{Signals, Told};
 use crate::{dump, settings};
+
+mod kernel;
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -55,7 +56,6 @@ const REQUESTS: usize = 16;
 /// The engine and its hands.
 pub(crate) struct Driver {
     options: Options,
-    run: RunDirectory,
     engine: Engine,
     /// What was asked for at start, and what came of it.
     recording: Recording,
@@ -79,10 +79,7 @@ pub(crate) struct Driver {
     /// Clients that wait for what came of their command.
     waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
     next_id: u64,
-    /// State that could not be saved yet.
-    unsaved: Option<Box<Saved>>,
-    /// Why, as far as it has been said.
-    save_error: Option<String>,
+    saving: Saving,
     /// When to try again what failed.
     again_at: Option<Time>,
     must_observe: bool,
@@ -96,7 +93,7 @@ impl Driver {
     /// runtime.
     pub(crate) fn new(
         options: Options,
-        run: RunDirectory,
+        saving: Saving,
         configuration: Configuration,
         saved: Option<Saved>,
     ) -> Result<Self, RtnlError> {
@@ -112,7 +109,6 @@ impl Driver {
         });
         let mut driver = Self {
             options,
-            run,
             engine: Engine::new(settings, saved, seed),
             recording,
             recorder,
@@ -129,8 +125,7 @@ impl Driver {
             ticked: Time::ZERO,
             waiting: BTreeMap::new(),
             next_id: 0,
-            unsaved: None,
-            save_error: None,
+            saving,
             again_at: None,
             must_observe: false,
             started: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
@@ -179,7 +174,7 @@ impl Driver {
             self.on_time();
         }
         // What stays untaken is not asked for again by anybody else.
-        self.retry_save();
+        self.save();
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
@@ -211,7 +206,7 @@ impl Driver {
         let now = monotonic_now();
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
-            self.retry_save();
+            self.save();
             if self.must_observe {
                 self.scan();
             }
@@ -231,45 +226,6 @@ impl Driver {
                 self.feed(Event::Tick);
             }
         }
-    }
-
-    /// Reads everything anew.
-    fn scan(&mut self) {
-        tracing::debug!(target: TIMER, "reading everything");
-        let now = monotonic_now();
-        self.scan_at = now + SCAN;
-        let mut events = VecDeque::new();
-        self.observe(Vec::new(), &mut events);
-        self.feed_all(events);
-    }
-
-    /// Links were found to have lost their carrier, or to have other sysctls. Where the kernel has not
-    /// told of a loss, it may not have acted either: what else became of it has to be read.
-    fn look_after(&mut self, found: &Found) {
-        let told = self.rtnl.get_mut().changes();
-        self.listen(told);
-        let lost = &found.lost;
-        if lost.iter().any(|&link| self.engine.is_running(link)) {
-            tracing::debug!(target: LINK, "links {lost:?} lost their carrier untold");
-            self.resyncs.carrier += 1;
-            self.scan();
-            return;
-        }
-        let touched = found.touched.iter();
-        let sysctls: Vec<Change> = touched
-            .filter_map(|&link| Some((link, self.engine.link_name(link)?)))
-            .flat_map(|(link, name)| Rtnl::sysctls(link, name))
-            .collect();
-        if !sysctls.is_empty() {
-            self.feed(Event::Kernel(sysctls));
-        }
-    }
-
-    /// Takes what the kernel told.
-    fn listen(&mut self, told: Result<Vec<Change>, Overrun>) {
-        let mut events = VecDeque::new();
-        self.changes(told, &mut events);
-        self.feed_all(events);
     }
 
     /// Takes replies to probes.
@@ -340,7 +296,7 @@ impl Driver {
                 .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
                 .cloned()
                 .collect();
-            self.carry_out_all(actions, &mut events);
+            self.carry_out(actions, &mut events);
             // What is to be done goes before what is to be said.
             log::tell(&told, &mut self.causes);
         }
@@ -350,163 +306,66 @@ impl Driver {
     }
 
     /// Carries out actions in order; probes that stand together leave together.
-    fn carry_out_all(&mut self, actions: Vec<Action>, events: &mut VecDeque<Event>) {
+    fn carry_out(&mut self, actions: Vec<Action>, events: &mut VecDeque<Event>) {
         let mut probes = Vec::new();
         for action in actions {
-            if let Action::Probe(probe) = action {
-                probes.push(probe);
-                continue;
+            if !matches!(action, Action::Probe(_)) {
+                self.probes.send(&mem::take(&mut probes));
             }
-            self.probes.send(&std::mem::take(&mut probes));
-            self.carry_out(action, events);
+            match action {
+                Action::Apply(plan) => self.apply(&plan, events),
+                Action::Probe(probe) => probes.push(probe),
+                Action::Probed(probed) => {
+                    if !self.told.watchers.tell(monotonic_now(), probed) {
+                        events.push_back(Event::TellProbes(false));
+                    }
+                }
+                Action::ReadNeighbours(links) => match neighbours(&links) {
+                    Ok(found) => events.push_back(Event::Neighbours(found)),
+                    Err(error) => {
+                        tracing::debug!(target: TARGET, "cannot read neighbours: {error}");
+                    }
+                },
+                Action::Announce(announcement) => {
+                    tracing::debug!(
+                        target: FAILOVER,
+                        "announcing {:?} on {}", announcement.addresses, announcement.interface
+                    );
+                    for error in self.announcer.announce(&announcement) {
+                        tracing::debug!(target: FAILOVER, "{error}");
+                    }
+                }
+                // Said when everything of this moment is done.
+                Action::Log(_) => {}
+                Action::Record(record) => {
+                    let event = self.told.history.add(monotonic_now(), record);
+                    if let Some(hook) = &self.hook {
+                        hook.tell(event);
+                    }
+                }
+                Action::Save(saved) => {
+                    self.saving.take(saved);
+                    self.save();
+                }
+                Action::Answer { id, answer } => {
+                    // A client that did not wait has its change all the same.
+                    if let Some(client) = self.waiting.remove(&id) {
+                        drop(client.send(answer));
+                    }
+                }
+                Action::Observe => {
+                    self.resyncs.doubt += 1;
+                    self.observe(Vec::new(), events);
+                }
+            }
         }
         self.probes.send(&probes);
     }
 
-    fn carry_out(&mut self, action: Action, events: &mut VecDeque<Event>) {
-        match action {
-            Action::Apply(plan) => self.apply(&plan, events),
-            Action::Probe(probe) => self.probes.send(&[probe]),
-            Action::Probed(probed) => {
-                if !self.told.watchers.tell(monotonic_now(), probed) {
-                    events.push_back(Event::TellProbes(false));
-                }
-            }
-            Action::ReadNeighbours(links) => match neighbours(&links) {
-                Ok(found) => events.push_back(Event::Neighbours(found)),
-                Err(error) => tracing::debug!(target: TARGET, "cannot read neighbours: {error}"),
-            },
-            Action::Announce(announcement) => {
-                tracing::debug!(
-                    target: FAILOVER,
-                    "announcing {:?} on {}", announcement.addresses, announcement.interface
-                );
-                for error in self.announcer.announce(&announcement) {
-                    tracing::debug!(target: FAILOVER, "{error}");
-                }
-            }
-            // Said when everything of this moment is done.
-            Action::Log(_) => {}
-            Action::Record(record) => {
-                let event = self.told.history.add(monotonic_now(), record);
-                if let Some(hook) = &self.hook {
-                    hook.tell(event);
-                }
-            }
-            Action::Save(saved) => {
-                self.unsaved = Some(saved);
-                self.retry_save();
-            }
-            Action::Answer { id, answer } => {
-                // A client that did not wait has its change all the same.
-                if let Some(client) = self.waiting.remove(&id) {
-                    drop(client.send(answer));
-                }
-            }
-            Action::Observe => {
-                self.resyncs.doubt += 1;
-                self.observe(Vec::new(), events);
-            }
-        }
-    }
-
-    /// Carries out a plan. What the kernel told of it goes to the engine before the results.
-    fn apply(&mut self, plan: &Plan, events: &mut VecDeque<Event>) {
-        let results = self.rtnl.get_mut().apply(plan);
-        for (operation, result) in plan.operations.iter().zip(&results) {
-            match result {
-                Ok(()) => tracing::debug!(target: FAILOVER, "{operation}"),
-                Err(error) => tracing::debug!(target: FAILOVER, "{operation}: {error}"),
-            }
-        }
-        let told = self.rtnl.get_mut().changes();
-        self.changes(told, events);
-        events.push_back(Event::Applied(results));
-    }
-
-    fn changes(&mut self, told: Result<Vec<Change>, Overrun>, events: &mut VecDeque<Event>) {
-        match told {
-            Ok(changes) => {
-                for change in &changes {
-                    self.note(change);
-                }
-                if !changes.is_empty() {
-                    // How old a loss may be is known from before it only.
-                    if changes.iter().any(is_loss) {
-                        events.push_back(Event::Carriers(self.carriers.seen()));
-                    }
-                    events.push_back(Event::Kernel(changes));
-                }
-            }
-            Err(overrun) => {
-                tracing::debug!(target: BAD_PACKET, "{overrun}");
-                self.resyncs.overrun += 1;
-                self.observe(overrun.told, events);
-            }
-        }
-    }
-
-    fn note(&mut self, change: &Change) {
-        match change {
-            Change::Link(link) => {
-                tracing::debug!(target: LINK, "{} up={} carrier={}", link.name, link.up, link.carrier);
-            }
-            Change::LinkGone(index) => {
-                self.probes.link_gone(*index);
-                tracing::debug!(target: NIC, "link {index} is gone");
-            }
-            Change::Address(address) => {
-                tracing::debug!(target: LOGICAL, "{} on link {}", address.address, address.index);
-            }
-            Change::AddressGone(index, address) => {
-                tracing::debug!(target: LOGICAL, "{address} gone from link {index}");
-            }
-            Change::By(hand) => {
-                let hand = hand
-                    .as_ref()
-                    .map_or("nobody".to_owned(), ToString::to_string);
-                tracing::debug!(target: LOGICAL, "asked for by {hand}:");
-            }
-            other => tracing::debug!(target: TARGET, "{other:?}"),
-        }
-    }
-
-    /// Reads everything, after what was `told`.
-    fn observe(&mut self, told: Vec<Change>, events: &mut VecDeque<Event>) {
-        let mut changes = told;
-        match self.rtnl.get_mut().observe() {
-            Ok(kernel) => {
-                self.must_observe = false;
-                changes.push(Change::Resync(kernel));
-                // A loss that was not told may be in there.
-                events.push_back(Event::Carriers(self.carriers.seen()));
-                events.push_back(Event::Kernel(changes));
-            }
-            Err(error) => {
-                tracing::warn!("cannot read what the kernel holds: {error}");
-                self.must_observe = true;
-                self.again_at.get_or_insert(monotonic_now() + AGAIN);
-            }
-        }
-    }
-
-    fn retry_save(&mut self) {
-        let Some(saved) = &self.unsaved else {
-            return;
-        };
-        match saved::write(&self.run.state(), saved) {
-            Ok(()) => {
-                self.unsaved = None;
-                self.save_error = None;
-            }
-            Err(error) => {
-                let error = error.to_string();
-                if self.save_error.as_ref() != Some(&error) {
-                    tracing::error!("{error}");
-                    self.save_error = Some(error);
-                }
-                self.again_at.get_or_insert(monotonic_now() + AGAIN);
-            }
+    /// Saves what is not saved yet, now or in a while.
+    fn save(&mut self) {
+        if !self.saving.save() {
+            self.again_at.get_or_insert(monotonic_now() + AGAIN);
         }
     }
 
@@ -530,15 +389,6 @@ impl Driver {
         for line in dump::lines(&self.engine.snapshot(), self.probes.unsent) {
             tracing::info!("{line}");
         }
-    }
-}
-
-/// Whether a link lost its carrier, or went away.
-const fn is_loss(change: &Change) -> bool {
-    match change {
-        Change::Link(link) => !link.is_running(),
-        Change::LinkGone(_) => true,
-        _ => false,
     }
 }
 
@@ -575,47 +425,4 @@ fn seed(now: Time) -> u64 {
         }
     }
     seed
-}
-
-/// The signals that mean something.
-pub(crate) struct Signals {
-    hangup: Signal,
-    dump: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    /// Taken and forgotten: a client that hangs up is an error of a write, not the end.
-    pipe: Signal,
-}
-
-enum Told {
-    Hangup,
-    Dump,
-    End,
-    Nothing,
-}
-
-impl Signals {
-    /// Takes them from now on. To be called inside the runtime.
-    pub(crate) fn take() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            dump: signal(SignalKind::user_defined1())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            pipe: signal(SignalKind::pipe())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        select! {
-            _ = self.hangup.recv() => Told::Hangup,
-            _ = self.dump.recv() => Told::Dump,
-            _ = self.terminate.recv() => Told::End,
-            _ = self.interrupt.recv() => Told::End,
-            _ = self.quit.recv() => Told::End,
-            _ = self.pipe.recv() => Told::Nothing,
-        }
-    }
 }

@@ -18,10 +18,12 @@ use nix::sys::stat::{Mode, umask};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
-use crate::driver::{Driver, Signals, notify};
+use crate::driver::{Driver, notify};
 use crate::instance::{Instance, InstanceError};
 use crate::log::TIMER;
 use crate::options::Options;
+use crate::saving::Saving;
+use crate::signals::Signals;
 use crate::{NAME, log, settings};
 
 /// How long a daemon that found another one waits for that one to be ready, or to end.
@@ -147,8 +149,8 @@ impl Daemon {
             .context("cannot start the event loop")?
             .block_on(async {
                 let signals = Signals::take().context("cannot take signals")?;
-                let driver =
-                    Driver::new(self.options.clone(), self.run.clone(), configuration, saved)?;
+                let saving = Saving::to(self.run.state());
+                let driver = Driver::new(self.options.clone(), saving, configuration, saved)?;
                 if self.options.adopt && !driver.has_work() {
                     tracing::info!("no interface is to be watched");
                     return Ok(());

@@ -33,7 +33,9 @@ mod log;
 mod options;
 mod probes;
 mod record;
+mod saving;
 mod settings;
+mod signals;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
