@@ -82,7 +82,7 @@ pub fn take(path: &Path, bytes: &[u8]) -> Result<Saved, ReadError> {
 }
 
 /// Replaces a state file in one step: whoever reads it, and whatever happens meanwhile, finds the
-/// old or the new one.
+/// old or the new one. If the new one cannot be written, the old one stays, and nothing is left beside it.
 pub fn write(path: &Path, saved: &Saved) -> Result<(), WriteError> {
     let failed = |error| WriteError(path.to_owned(), error);
     let bytes = serde_json::to_vec_pretty(saved).map_err(|error| failed(error.into()))?;
@@ -108,7 +108,11 @@ pub fn write(path: &Path, saved: &Saved) -> Result<(), WriteError> {
         path.parent()
             .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     };
-    write().map_err(failed)
+    write().map_err(|error| {
+        // It would take room where there may be none. What cannot be removed now is removed next time.
+        let _ = fs::remove_file(&new);
+        failed(error)
+    })
 }
 
 /// Renames a file that cannot be used to `state.damaged-N`, so that it can be looked into.

@@ -104,3 +104,14 @@ fn files_are_set_aside_side_by_side() {
         assert!(!path.exists());
     }
 }
+
+#[test]
+fn a_write_that_fails_leaves_the_old_file_and_nothing_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    // A directory that is not empty cannot be replaced by a file.
+    fs::create_dir_all(path.join("old")).unwrap();
+    assert!(write(&path, &sample()).is_err());
+    assert!(path.join("old").exists());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+}
