@@ -48,13 +48,6 @@ impl ArpSocket {
         })
     }
 
-    /// Sends one probe, as [`Self::send_all`] does.
-    pub fn send(&mut self, probe: &Solicitation) -> io::Result<()> {
-        let mut result = Ok(());
-        self.send_all(&[probe], |_, error| result = Err(error));
-        result
-    }
-
     /// Sends probes to IPv4 targets. `unsent` is told which ones have not left and why: the link is
     /// gone or down, or its queue is full.
     pub fn send_all(

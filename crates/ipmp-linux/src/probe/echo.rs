@@ -77,13 +77,6 @@ impl EchoSocket {
         })
     }
 
-    /// Sends one probe, as [`Self::send_all`] does.
-    pub fn send(&mut self, probe: &Echo) -> io::Result<()> {
-        let mut result = Ok(());
-        self.send_all(&[probe], |_, error| result = Err(error));
-        result
-    }
-
     /// Sends probes of the socket's family, each to a target or to all hosts of the link. `unsent` is
     /// told which ones have not left and why: the link is gone or down, the source is no address of
     /// this host, there is no memory for it.

@@ -9,7 +9,7 @@ use ipmp_core::{Family, InterfaceAddress, MacAddress};
 use ipmp_linux::announce::Announcer;
 use ipmp_linux::probe::EchoSocket;
 
-use crate::world::{PATIENCE, Test, World, add_address, ip, must, name, wait_readable};
+use crate::world::{PATIENCE, Sends, Test, World, add_address, ip, must, name, wait_readable};
 
 pub(crate) const TESTS: &[Test] = &[
     (

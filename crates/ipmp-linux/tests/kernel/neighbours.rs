@@ -8,7 +8,7 @@ use ipmp_core::detect::{Echo, Neighbour};
 use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::probe::EchoSocket;
 
-use crate::world::{PATIENCE, Test, World, add_address, ip, must, name, wait_readable};
+use crate::world::{PATIENCE, Sends, Test, World, add_address, ip, must, name, wait_readable};
 
 pub(crate) const TESTS: &[Test] = &[
     ("neighbours_of_one_link", neighbours_of_one_link),

@@ -8,7 +8,8 @@ use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::EchoSocket;
 
 use crate::world::{
-    PATIENCE, Test, World, add_address, hop, ip, must, name, new_address, route, wait_readable,
+    PATIENCE, Sends, Test, World, add_address, hop, ip, must, name, new_address, route,
+    wait_readable,
 };
 
 pub(crate) const TESTS: &[Test] = &[

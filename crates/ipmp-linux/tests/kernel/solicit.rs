@@ -17,7 +17,7 @@ use ipmp_linux::probe::{ArpSocket, NeighbourSocket};
 use ipmp_linux::rtnl::Rtnl;
 use ipmp_linux::wire::{HEADER, Wire};
 
-use crate::world::{PATIENCE, Test, World, add_address, ip, must, name, wait_readable};
+use crate::world::{PATIENCE, Sends, Test, World, add_address, ip, must, name, wait_readable};
 
 pub(crate) const TESTS: &[Test] = &[
     ("arp_probes_are_answered", arp_probes_are_answered),
@@ -55,8 +55,7 @@ const STRANGER: [u8; 6] = [2, 0, 0, 0, 0x77, 1];
 const OTHER: [u8; 6] = [2, 0, 0, 0, 0x77, 2];
 
 /// A socket under test.
-trait Solicitor: AsFd + Sized {
-    fn send(&mut self, probe: &Solicitation) -> std::io::Result<()>;
+trait Solicitor: Sends<Solicitation> + AsFd + Sized {
     fn receive(&mut self, replies: &mut Vec<Reply>) -> bool;
 
     /// Waits for something to come and gives all that has.
@@ -75,18 +74,12 @@ trait Solicitor: AsFd + Sized {
 }
 
 impl Solicitor for ArpSocket {
-    fn send(&mut self, probe: &Solicitation) -> std::io::Result<()> {
-        self.send(probe)
-    }
     fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         self.receive(replies)
     }
 }
 
 impl Solicitor for NeighbourSocket {
-    fn send(&mut self, probe: &Solicitation) -> std::io::Result<()> {
-        self.send(probe)
-    }
     fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         self.receive(replies)
     }

@@ -1,13 +1,16 @@
 //! The little world each test has: this thread's namespace, another one, and cables between them.
 
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use ipmp_core::detect::{Echo, Solicitation};
 use ipmp_core::kernel::{Change, Hop, Kernel, Nexthop, PROTOCOL, Route, Via};
 use ipmp_core::plan::{NewAddress, Operation, OperationError, Plan};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 use ipmp_linux::netns::NetNs;
+use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
 use ipmp_linux::rtnl::{Rtnl, VethEnd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
@@ -33,7 +36,7 @@ impl World {
     pub(crate) fn new() -> Self {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let far_namespace = NetNs::create().unwrap();
-        let open = || Rtnl::open().map_err(std::io::Error::other);
+        let open = || Rtnl::open().map_err(io::Error::other);
         Self {
             near: open().unwrap(),
             far: far_namespace.run(open).unwrap(),
@@ -66,6 +69,37 @@ impl World {
     /// Gives the far link an address with its kernel-made route.
     pub(crate) fn far_address(&mut self, index: u32, text: &str) {
         must(&mut self.far, [add_address(index, text)]);
+    }
+}
+
+/// A socket that sends many probes at a time.
+pub(crate) trait Sends<P> {
+    /// As the socket's own.
+    fn send_all(&mut self, probes: &[&P], unsent: impl FnMut(&P, io::Error));
+
+    /// Sends one probe.
+    fn send(&mut self, probe: &P) -> io::Result<()> {
+        let mut result = Ok(());
+        self.send_all(&[probe], |_, error| result = Err(error));
+        result
+    }
+}
+
+impl Sends<Echo> for EchoSocket {
+    fn send_all(&mut self, probes: &[&Echo], unsent: impl FnMut(&Echo, io::Error)) {
+        Self::send_all(self, probes, unsent);
+    }
+}
+
+impl Sends<Solicitation> for ArpSocket {
+    fn send_all(&mut self, probes: &[&Solicitation], unsent: impl FnMut(&Solicitation, io::Error)) {
+        Self::send_all(self, probes, unsent);
+    }
+}
+
+impl Sends<Solicitation> for NeighbourSocket {
+    fn send_all(&mut self, probes: &[&Solicitation], unsent: impl FnMut(&Solicitation, io::Error)) {
+        Self::send_all(self, probes, unsent);
     }
 }
 
