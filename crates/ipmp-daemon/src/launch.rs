@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 use ipmp_api::{Client, RunDirectory, saved};
 use ipmp_core::asked::Saved;
@@ -140,9 +141,7 @@ impl Daemon {
         for refused in be_on_time() {
             tracing::debug!(target: TIMER, "{refused}");
         }
-        if let Err(error) = drop_capabilities() {
-            tracing::warn!("cannot drop capabilities: {error:#}");
-        }
+        drop_capabilities()?;
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -189,22 +188,77 @@ fn read_saved(path: &Path) -> anyhow::Result<Option<Saved>> {
 /// more either, whatever file it is: root's programs have what the bounding set leaves, and none is
 /// given more for its set-user-id bit or its file's capabilities.
 ///
+/// An error means that this process may do more than it should. What concerns other programs only is
+/// done as far as whoever started this one lets it: without `CAP_SETPCAP` the bounding set stays.
+///
 /// To be called by the only thread there is: these are a thread's own, and threads have those of the
 /// one that made them.
 fn drop_capabilities() -> anyhow::Result<()> {
     let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into();
-    // While there is still the right to. A capability that this kernel does not know is not in the set.
-    for capability in caps::all().difference(&keep) {
+    for (what, done) in [
+        // While there is still the right to.
+        ("the bounding set", bound(&keep)),
+        ("the ambient set", caps::clear(None, CapSet::Ambient)),
+        (
+            "the inheritable set",
+            caps::clear(None, CapSet::Inheritable),
+        ),
+    ] {
+        if let Err(error) = done {
+            tracing::warn!("cannot take capabilities out of {what}: {error}");
+        }
+    }
+    if let Err(errno) = set_no_new_privs() {
+        tracing::warn!("PR_SET_NO_NEW_PRIVS: {errno}");
+    }
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        reduce(set, &keep).with_context(|| format!("cannot drop {set:?} capabilities"))?;
+    }
+    Ok(())
+}
+
+/// Takes all others out of the bounding set. A capability that this kernel does not know is not in it.
+fn bound(keep: &CapsHashSet) -> Result<(), CapsError> {
+    for capability in caps::all().difference(keep) {
         if caps::has_cap(None, CapSet::Bounding, *capability).unwrap_or(false) {
             caps::drop(None, CapSet::Bounding, *capability)?;
         }
     }
-    // Nothing is handed on to programs that are not root's.
-    caps::clear(None, CapSet::Ambient)?;
-    caps::clear(None, CapSet::Inheritable)?;
-    for set in [CapSet::Effective, CapSet::Permitted] {
-        let had = caps::read(None, set)?;
-        caps::set(None, set, &had.intersection(&keep).copied().collect())?;
+    Ok(())
+}
+
+/// Takes all others out of a set of this thread, and looks whether they are out.
+fn reduce(set: CapSet, keep: &CapsHashSet) -> anyhow::Result<()> {
+    let had = caps::read(None, set)?;
+    caps::set(None, set, &had.intersection(keep).copied().collect())?;
+    let has = caps::read(None, set)?;
+    anyhow::ensure!(has.is_subset(keep), "there still are {has:?}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_touch_the_bounding_set_drops_the_rest() {
+        // Capabilities are a thread's own.
+        let dropped = std::thread::spawn(|| {
+            for set in [CapSet::Effective, CapSet::Permitted] {
+                caps::drop(None, set, Capability::CAP_SETPCAP).unwrap();
+            }
+            let bounding = caps::read(None, CapSet::Bounding).unwrap();
+            drop_capabilities().unwrap();
+            assert_eq!(caps::read(None, CapSet::Bounding).unwrap(), bounding);
+            let keep: CapsHashSet = [Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW].into();
+            for set in [CapSet::Effective, CapSet::Permitted] {
+                assert!(caps::read(None, set).unwrap().is_subset(&keep), "{set:?}");
+            }
+            for set in [CapSet::Ambient, CapSet::Inheritable] {
+                assert_eq!(caps::read(None, set).unwrap(), CapsHashSet::new());
+            }
+            assert!(nix::sys::prctl::get_no_new_privs().unwrap());
+        });
+        dropped.join().unwrap();
     }
-    set_no_new_privs().context("PR_SET_NO_NEW_PRIVS")
 }

@@ -14,44 +14,70 @@ use crate::ordinary_user::NOBODY;
 
 const SLOW: u32 = 10_000;
 
+/// What the status of each of the daemon's threads says; `CAP_NET_ADMIN` is number 12, `CAP_NET_RAW` 13.
+const OWN_CAPABILITIES: [&str; 5] = [
+    "CapInh:\t0000000000000000",
+    "CapPrm:\t0000000000003000",
+    "CapEff:\t0000000000003000",
+    "CapAmb:\t0000000000000000",
+    "NoNewPrivs:\t1",
+];
+
 tests![
     daemon_has_two_capabilities_and_gets_no_others,
+    daemon_that_may_not_touch_the_bounding_set_drops_the_rest,
     ordinary_user_who_is_root_of_a_user_namespace_may_not_command,
     nothing_that_is_left_may_be_written_by_others,
     run_directory_prepared_by_an_ordinary_user_is_refused,
     files_prepared_in_the_run_directory_are_not_followed,
 ];
 
+impl Bed {
+    /// Fails unless every thread of the daemon has these lines in its status: each has its own.
+    fn daemon_has(&self, lines: &[&str]) -> Result<(), Failed> {
+        let [pid] = self
+            .host1
+            .pids_of("in.mpathd")?
+            .try_into()
+            .map_err(|pids| format!("daemons: {pids:?}"))?;
+        let status = self.types(&format!("sh -c 'cat /proc/{pid}/task/*/status'"))?;
+        let threads = status.lines().filter(|line| line.starts_with("Tgid:"));
+        let threads = threads.count();
+        same("threads are seen", &(threads > 1), &true)?;
+        for line in lines {
+            let count = status.lines().filter(|found| found == line).count();
+            same(&format!("threads with {line}"), &count, &threads)?;
+        }
+        Ok(())
+    }
+}
+
 fn daemon_has_two_capabilities_and_gets_no_others() -> Result<(), Failed> {
     let bed = Bed::lab1(SLOW)?;
-    let [pid] = bed
-        .host1
-        .pids_of("in.mpathd")?
-        .try_into()
-        .map_err(|pids| format!("daemons: {pids:?}"))?;
-    // Every thread has its own.
-    let status = bed.types(&format!("sh -c 'cat /proc/{pid}/task/*/status'"))?;
-    let threads = status.lines().filter(|line| line.starts_with("Tgid:"));
-    let threads = threads.count();
-    same("threads are seen", &(threads > 1), &true)?;
-    for line in [
-        // CAP_NET_ADMIN is number 12, CAP_NET_RAW is 13.
-        "CapInh:\t0000000000000000",
-        "CapPrm:\t0000000000003000",
-        "CapEff:\t0000000000003000",
-        "CapBnd:\t0000000000003000",
-        "CapAmb:\t0000000000000000",
-        "NoNewPrivs:\t1",
-    ] {
-        let count = status.lines().filter(|found| *found == line).count();
-        same(&format!("threads with {line}"), &count, &threads)?;
-    }
+    bed.daemon_has(&OWN_CAPABILITIES)?;
+    bed.daemon_has(&["CapBnd:\t0000000000003000"])?;
     // It can do all its work with them.
     bed.ge1.cable.pull()?;
     bed.awaits("the failover is complete", |seen| {
         !seen.totals.outages.is_empty()
     })?;
     Ok(())
+}
+
+fn daemon_that_may_not_touch_the_bounding_set_drops_the_rest() -> Result<(), Failed> {
+    let bed = Bed::new(SLOW)?;
+    bed.types("setpriv --bounding-set -setpcap in.mpathd")?;
+    bed.daemon_has(&OWN_CAPABILITIES)?;
+    let said = bed.messages()?;
+    let about = |message: &&String| message.contains("apabilities");
+    let said: Vec<_> = said.iter().filter(about).collect();
+    same("messages about it", &said.len(), &1)
+        .and_then(|()| {
+            let text = "cannot take capabilities out of the bounding set: ";
+            same("it", &said.iter().all(|said| said.starts_with(text)), &true)
+        })
+        .map_err(|failed| format!("{failed:?}: {said:#?}"))?;
+    bed.sets_up_lab1()
 }
 
 fn ordinary_user_who_is_root_of_a_user_namespace_may_not_command() -> Result<(), Failed> {
