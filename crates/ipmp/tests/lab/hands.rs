@@ -2,10 +2,11 @@
 //! scan every 20 s; whose hand it was is told where the kernel knows; and a fight is not fought to the
 //! end.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ipmp_core::kernel::{PROTOCOL, Sysctl};
 use ipmp_core::snapshot::InterfaceState;
@@ -15,9 +16,7 @@ use ipmp_lab::{Host, wait_until};
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, PATIENCE, find, reaches, same};
-use crate::scene::{
-    DATA0, DATA1, QUICK, TEST1, by_hand, fd, loses_nothing, recovers, text_of, within,
-};
+use crate::scene::{DATA0, DATA1, QUICK, TEST1, by_hand, fd, loses_nothing, recovers, text_of};
 
 tests![
     deleted_address_is_set_anew_and_it_is_told_by_whom,
@@ -35,25 +34,47 @@ tests![
     refusal_of_the_kernel_is_shown_with_its_reason,
 ];
 
-/// Longest that a reaction may take on a loaded machine. Where nothing but the full scan would notice,
-/// it takes 20 s.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// Longest that a reaction may take. Where nothing but the full scan would notice, it takes 20 s.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
-const GONE: Duration = Duration::ZERO;
+/// How often a hand may do the same until the reaction comes at once: the quickest counts, as the
+/// machine may be slow once.
+const TRIES: usize = 3;
+
+/// Longest that traffic may stop on a loaded machine.
+const OUTAGE: Duration = Duration::from_secs(5);
 
 impl Bed {
-    /// Waits until `holds`, which must be at once after another hand did something; tells how long it
-    /// took.
+    /// Has another hand do something until it is reacted to at once. `once` does it, whatever was done
+    /// before, and tells how long the reaction took.
     #[expect(clippy::print_stderr, reason = "figures for docs/reliability.md")]
-    fn reacts(&self, case: &str, holds: impl Fn() -> bool) -> Result<(), Failed> {
-        let start = Instant::now();
+    fn reacts_at_once(
+        &self,
+        case: &str,
+        once: impl Fn() -> Result<Duration, Failed>,
+    ) -> Result<(), Failed> {
+        let mut took = Vec::new();
+        while took.len() < TRIES {
+            let last = once()?;
+            eprintln!("reaction: {case}: {} ms", last.as_millis());
+            if last <= AT_ONCE {
+                return Ok(());
+            }
+            took.push(last);
+        }
+        let said = self.messages().unwrap_or_default();
+        Err(format!(
+            "{case}\n  seen:     {took:?}\n  expected: one within {AT_ONCE:?}\n  the daemon has said {said:#?}"
+        )
+        .into())
+    }
+
+    /// Waits until `holds`, now that another hand did something; how long that took.
+    fn reacts(&self, case: &str, holds: impl Fn() -> bool) -> Result<Duration, Failed> {
         wait_until(case, PATIENCE, &holds).map_err(|error| {
             let said = self.messages().unwrap_or_default();
-            format!("{error}; the daemon has said {said:#?}")
-        })?;
-        let took = start.elapsed();
-        eprintln!("reaction: {case}: {} ms", took.as_millis());
-        within(case, took, GONE, AT_ONCE)
+            format!("{error}; the daemon has said {said:#?}").into()
+        })
     }
 
     fn is_held_by(&self, ip: Ipv4Addr, nic: &str) -> bool {
@@ -62,6 +83,13 @@ impl Bed {
 
     fn is_lab1(&self) -> bool {
         self.lists(Moment::Lab1, true).is_ok()
+    }
+
+    fn awaits_mtu(&self, mtu: &str) -> Result<Duration, Failed> {
+        let shown = format!("mtu {mtu} ");
+        self.reacts("it is shown", || {
+            self.entry("ge1").is_ok_and(|entry| entry.contains(&shown))
+        })
     }
 
     /// Whether the route of the group's subnet that is ours stands first.
@@ -78,9 +106,11 @@ impl Bed {
 fn deleted_address_is_set_anew_and_it_is_told_by_whom() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
     let ping = bed.pings(DATA1)?;
-    by_hand(&bed.host1, "ip address del 192.168.0.88/24 dev ge1")?;
-    bed.reacts("address deleted", || bed.is_held_by(DATA1, "ge1"))?;
-    recovers(&ping.stop()?, AT_ONCE)?;
+    bed.reacts_at_once("address deleted", || {
+        by_hand(&bed.host1, "ip address del 192.168.0.88/24 dev ge1")?;
+        bed.reacts("it is back", || bed.is_held_by(DATA1, "ge1"))
+    })?;
+    recovers(&ping.stop()?, OUTAGE)?;
     // The process may have ended before it could be looked at; its number is known all the same.
     let names_a_hand = |message: &String| {
         let is_it = message.contains(" undid address 192.168.0.88 on ge1");
@@ -92,15 +122,19 @@ fn deleted_address_is_set_anew_and_it_is_told_by_whom() -> Result<(), Failed> {
     })
     .map_err(|error| format!("{error}: {:#?}", bed.messages()))?;
     // A test address as well.
-    by_hand(&bed.host1, "ip address del 192.168.0.89/24 dev ge1")?;
-    bed.reacts("test address deleted", || bed.is_held_by(TEST1, "ge1"))?;
+    bed.reacts_at_once("test address deleted", || {
+        by_hand(&bed.host1, "ip address del 192.168.0.89/24 dev ge1")?;
+        bed.reacts("it is back", || bed.is_held_by(TEST1, "ge1"))
+    })?;
     bed.lists(Moment::Lab1, true)
 }
 
 fn address_of_ours_added_to_another_member_is_taken_away() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
-    by_hand(&bed.host1, "ip address add 192.168.0.88/24 dev ge0")?;
-    bed.reacts("address added elsewhere", || bed.is_held_by(DATA1, "ge1"))?;
+    bed.reacts_at_once("address added elsewhere", || {
+        by_hand(&bed.host1, "ip address add 192.168.0.88/24 dev ge0")?;
+        bed.reacts("it is at home only", || bed.is_held_by(DATA1, "ge1"))
+    })?;
     // host2 may have heard ge0 answer for it.
     wait_until("pings are answered", PATIENCE, || {
         reaches(&bed.host2, "192.168.0.88").is_ok()
@@ -134,10 +168,12 @@ fn route_replaced_by_hand_is_not_followed() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
     same("whether our route is there", &bed.has_our_route(), &true)?;
     let ping = bed.pings(DATA0)?;
-    by_hand(&bed.host1, "ip route replace 192.168.0.0/24 dev ge1")?;
-    bed.reacts("route replaced", || bed.has_our_route())?;
+    bed.reacts_at_once("route replaced", || {
+        by_hand(&bed.host1, "ip route replace 192.168.0.0/24 dev ge1")?;
+        bed.reacts("ours stands first", || bed.has_our_route())
+    })?;
     bed.awaits_log("(route protocol boot) undid route to 192.168.0.0/24")?;
-    recovers(&ping.stop()?, AT_ONCE)?;
+    recovers(&ping.stop()?, OUTAGE)?;
     // Theirs stands behind ours, and goes by nobody's hand but theirs.
     by_hand(&bed.host1, "ip route del 192.168.0.0/24 proto boot")?;
     same("whether our route is there", &bed.has_our_route(), &true)
@@ -158,8 +194,10 @@ fn sysctls_set_back_are_set_again() -> Result<(), Failed> {
             text.is_ok_and(|text| text.trim() == wanted)
         };
         same(&format!("{path} before"), &value(), &true)?;
-        bed.host1.set_sysctl(&path, "0")?;
-        bed.reacts(&format!("{file} ({family}) set back"), value)?;
+        bed.reacts_at_once(&format!("{file} ({family}) set back"), || {
+            bed.host1.set_sysctl(&path, "0")?;
+            bed.reacts("it is as it was", value)
+        })?;
     }
     Ok(())
 }
@@ -167,15 +205,19 @@ fn sysctls_set_back_are_set_again() -> Result<(), Failed> {
 fn nic_set_down_fails_and_comes_back() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
     let ping = bed.pings(DATA1)?;
-    by_hand(&bed.host1, "ip link set ge1 down")?;
-    bed.reacts("NIC set down", || bed.is_held_by(DATA1, "ge0"))?;
+    bed.reacts_at_once("NIC set down", || {
+        by_hand(&bed.host1, "ip link set ge1 up")?;
+        bed.awaits_holder(DATA1, "ge1")?;
+        by_hand(&bed.host1, "ip link set ge1 down")?;
+        bed.reacts("ge0 serves", || bed.is_held_by(DATA1, "ge0"))
+    })?;
     bed.awaits_state("ge1", InterfaceState::Failed)?;
     // It is not set up against the administrator's will.
     let shown = by_hand(&bed.host1, "ip link show ge1")?;
     same(&shown, &shown.contains("state DOWN"), &true)?;
     by_hand(&bed.host1, "ip link set ge1 up")?;
     bed.awaits_holder(DATA1, "ge1")?;
-    recovers(&ping.stop()?, AT_ONCE)?;
+    recovers(&ping.stop()?, OUTAGE)?;
     wait_until("lab 1 as before", PATIENCE, || bed.is_lab1())?;
     Ok(())
 }
@@ -185,22 +227,26 @@ fn goes_and_returns(case: &str, away: &str, back: &str, alias: &str) -> Result<(
     let bed = Bed::lab1(QUICK)?;
     by_hand(&bed.host1, "ip netns add other")?;
     let ping = bed.pings(DATA1)?;
+    // What goes once goes twice.
     for _ in 0..2 {
-        by_hand(&bed.host1, away)?;
-        bed.reacts(case, || bed.is_held_by(DATA1, "ge0"))?;
-        bed.awaits("ge1 is absent", |snapshot| {
-            find(snapshot, "ge1").is_some_and(|nic| nic.index.is_none())
+        bed.reacts_at_once(case, || {
+            by_hand(&bed.host1, away)?;
+            let took = bed.reacts("ge0 serves", || bed.is_held_by(DATA1, "ge0"))?;
+            bed.awaits("ge1 is absent", |snapshot| {
+                find(snapshot, "ge1").is_some_and(|nic| nic.index.is_none())
+            })?;
+            if !alias.is_empty() {
+                let show = format!("ip -4 address show {alias}");
+                let nothing = || by_hand(&bed.host1, &show).is_ok_and(|shown| shown.is_empty());
+                bed.reacts("nothing of ours is left on it", nothing)?;
+            }
+            by_hand(&bed.host1, back)?;
+            bed.awaits_holder(DATA1, "ge1")?;
+            wait_until("lab 1 as before", PATIENCE, || bed.is_lab1())?;
+            Ok(took)
         })?;
-        if !alias.is_empty() {
-            let show = format!("ip -4 address show {alias}");
-            let nothing = || by_hand(&bed.host1, &show).is_ok_and(|shown| shown.is_empty());
-            bed.reacts("nothing of ours is left on it", nothing)?;
-        }
-        by_hand(&bed.host1, back)?;
-        bed.awaits_holder(DATA1, "ge1")?;
-        wait_until("lab 1 as before", PATIENCE, || bed.is_lab1())?;
     }
-    recovers(&ping.stop()?, AT_ONCE)
+    recovers(&ping.stop()?, OUTAGE)
 }
 
 fn renamed_nic_is_gone_until_it_has_its_name_again() -> Result<(), Failed> {
@@ -225,16 +271,17 @@ fn new_hardware_address_is_announced() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
     reaches(&bed.host2, "192.168.0.88")?;
     bed.awaits_neighbour(DATA1, bed.ge1.mac)?;
-    let new = MacAddress([2, 0, 0, 0, 0x77, 1]);
-    by_hand(
-        &bed.host1,
-        &format!("ip link set ge1 address {}", text_of(new)),
-    )?;
-    let entry = format!("lladdr {}", text_of(new));
-    // Nothing is sent there: it has to be told.
-    bed.reacts("hardware address changed", || {
-        by_hand(&bed.host2, "ip neighbour show to 192.168.0.88")
-            .is_ok_and(|shown| shown.contains(&entry))
+    let tries = Cell::new(0);
+    bed.reacts_at_once("hardware address changed", || {
+        tries.set(tries.get() + 1);
+        let new = text_of(MacAddress([2, 0, 0, 0, 0x77, tries.get()]));
+        by_hand(&bed.host1, &format!("ip link set ge1 address {new}"))?;
+        let entry = format!("lladdr {new}");
+        // Nothing is sent there: it has to be told.
+        bed.reacts("host2 knows", || {
+            by_hand(&bed.host2, "ip neighbour show to 192.168.0.88")
+                .is_ok_and(|shown| shown.contains(&entry))
+        })
     })?;
     reaches(&bed.host2, "192.168.0.88")?;
     bed.awaits_state("ge1", InterfaceState::Ok)?;
@@ -245,10 +292,11 @@ fn new_mtu_changes_nothing() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
     let said = bed.messages()?.len();
     let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
-    by_hand(&bed.host1, "ip link set ge1 mtu 1400")?;
-    bed.reacts("mtu changed", || {
-        bed.entry("ge1")
-            .is_ok_and(|entry| entry.contains("mtu 1400"))
+    bed.reacts_at_once("mtu changed", || {
+        by_hand(&bed.host1, "ip link set ge1 mtu 1500")?;
+        bed.awaits_mtu("1500")?;
+        by_hand(&bed.host1, "ip link set ge1 mtu 1400")?;
+        bed.awaits_mtu("1400")
     })?;
     bed.awaits_holder(DATA1, "ge1")?;
     for ping in pings {
@@ -267,20 +315,20 @@ fn mtu_too_small_for_inet6_moves_its_addresses() -> Result<(), Failed> {
         bed.types(line)?;
     }
     bed.awaits_holder(fd(0x88), "ge1")?;
-    // Below 1280 the kernel turns IPv6 off.
-    by_hand(&bed.host1, "ip link set ge1 mtu 1000")?;
-    bed.reacts("mtu below what IPv6 needs", || {
-        bed.holders(fd(0x88))
-            .is_ok_and(|holders| holders == ["ge0"])
-    })?;
-    bed.awaits_holder(DATA1, "ge1")?;
-    by_hand(&bed.host1, "ip link set ge1 mtu 1500")?;
-    // A link that refused an address is passed over for it for half a minute.
-    wait_until("it is at home again", 3 * PATIENCE, || {
-        bed.holders(fd(0x88))
-            .is_ok_and(|holders| holders == ["ge1"])
-    })?;
-    Ok(())
+    let is_on = |nic: &str| {
+        let holders = bed.holders(fd(0x88));
+        holders.is_ok_and(|holders| holders == [nic])
+    };
+    bed.reacts_at_once("mtu below what IPv6 needs", || {
+        // Below 1280 the kernel turns IPv6 off.
+        by_hand(&bed.host1, "ip link set ge1 mtu 1000")?;
+        let took = bed.reacts("ge0 serves", || is_on("ge0"))?;
+        bed.awaits_holder(DATA1, "ge1")?;
+        by_hand(&bed.host1, "ip link set ge1 mtu 1500")?;
+        // A link that refused an address is passed over for it for half a minute.
+        wait_until("it is at home again", 3 * PATIENCE, || is_on("ge1"))?;
+        Ok(took)
+    })
 }
 
 /// Has another program remove .88 as often as it can until told otherwise, `work` meanwhile.
