@@ -19,7 +19,8 @@ tests![
 ];
 
 impl Bed {
-    fn kills_daemon(&self) -> Result<(), Failed> {
+    /// Kills the daemon of host1 and waits until it is gone.
+    pub(crate) fn kills_daemon(&self) -> Result<(), Failed> {
         self.signals_daemon(Signal::SIGKILL)?;
         self.awaits_no_daemon()
     }

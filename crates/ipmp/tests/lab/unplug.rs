@@ -8,13 +8,14 @@ use ipmp_lab::labs::Moment;
 use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, PATIENCE};
-use crate::scene::{DATA0, DATA1, QUICK, fd, recovers};
+use crate::bed::{Bed, PATIENCE, reaches};
+use crate::scene::{DATA0, DATA1, Fault, QUICK, fd, recovers};
 
 tests![
     standby_serves_while_a_nic_is_unplugged,
     inet6_addresses_outlive_unplugging,
     unplugged_again_before_it_is_at_rest,
+    back_while_no_daemon_runs,
 ];
 
 /// The bound of a failure of the link, as in the other tests of it.
@@ -76,4 +77,32 @@ fn unplugged_again_before_it_is_at_rest() -> Result<(), Failed> {
     bed.awaits_holder(DATA1, "ge1")?;
     bed.awaits_list(Moment::Lab1)?;
     recovers(&ping.stop()?, BOUND)
+}
+
+fn back_while_no_daemon_runs() -> Result<(), Failed> {
+    // It went while a daemon ran, or after.
+    for is_seen_going in [true, false] {
+        let bed = Bed::lab1(QUICK)?;
+        if is_seen_going {
+            bed.host1.unplug_nic("ge1")?;
+            bed.awaits_holder(DATA1, "ge0")?;
+        }
+        bed.kills_daemon()?;
+        if !is_seen_going {
+            bed.host1.unplug_nic("ge1")?;
+        }
+        // It is down, and nothing is on it.
+        bed.host1.plug_nic("ge1")?;
+        bed.types("in.mpathd")?;
+        bed.awaits_holder(DATA1, "ge1")?;
+        bed.awaits_probes(&["ge0", "ge1"])?;
+        bed.awaits_list(Moment::Lab1)?;
+        reaches(&bed.host2, "192.168.0.88")?;
+        // It fails and returns as ever.
+        bed.fails(Fault::Pull, &bed.ge1)?;
+        bed.awaits_holder(DATA1, "ge0")?;
+        bed.repairs(&bed.ge1)?;
+        bed.awaits_holder(DATA1, "ge1")?;
+    }
+    Ok(())
 }
