@@ -88,11 +88,15 @@ impl RunDirectory {
     /// (`SO_NETNS_COOKIE`). An inode number is given to another namespace once its own is gone, and
     /// that one must not inherit addresses. Without a cookie, on either side, it is.
     pub fn is_of(&self, cookie: Option<u64>) -> bool {
-        let noted = fs::read_to_string(self.cookie()).ok();
-        let noted = noted.and_then(|text| text.trim().parse::<u64>().ok());
-        noted
+        self.noted()
             .zip(cookie)
             .is_none_or(|(noted, cookie)| noted == cookie)
+    }
+
+    /// The cookie that is noted.
+    fn noted(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.cookie()).ok()?;
+        text.trim().parse().ok()
     }
 
     /// Notes which network namespace the directory is about. What was saved for another one is
@@ -108,7 +112,10 @@ impl RunDirectory {
                 _ => {}
             }
         }
-        if let Some(cookie) = cookie {
+        // What is there already needs no room, which there may not be.
+        if let Some(cookie) = cookie
+            && self.noted() != Some(cookie)
+        {
             replace(&self.cookie(), &format!("{cookie}\n")).map_err(failed(self.cookie()))?;
         }
         Ok(was_other)

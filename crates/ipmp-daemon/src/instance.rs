@@ -54,7 +54,12 @@ impl Instance {
                 .open(&path)?;
             writeln!(file, "{}", std::process::id())
         };
-        write().map_err(|error| InstanceError::Io(path.clone(), error))?;
+        // It is for people and their scripts: a full disk is no reason to leave the host without a daemon.
+        if let Err(error) = write() {
+            tracing::warn!("cannot write {}: {error}", path.display());
+            // Better none than an empty one.
+            let _ = fs::remove_file(&path);
+        }
         Ok(Self {
             run: run.clone(),
             _lock: lock,
