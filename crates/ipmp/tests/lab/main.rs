@@ -37,6 +37,7 @@ mod protocol;
 mod recording;
 mod restart;
 mod routes;
+mod saved;
 mod scene;
 mod settings;
 mod solicit;
@@ -84,6 +85,7 @@ fn tests() -> Vec<Test> {
         recording::TESTS,
         restart::TESTS,
         routes::TESTS,
+        saved::TESTS,
         settings::TESTS,
         solicit::TESTS,
         storm::TESTS,
