@@ -33,6 +33,8 @@ enum Fault {
     Blink(usize),
     /// The host itself stands still for a moment.
     Stall,
+    /// The real-time clock is set onwards, or back, in such a moment.
+    ClockStep(bool),
 }
 
 /// A host of the campaign: how it is built, and the times by which it is judged.
@@ -93,13 +95,14 @@ impl Host {
 
     fn random_fault(&mut self) -> Fault {
         let nic = self.pick(self.world.nics.len());
-        match self.pick(8) {
+        match self.pick(9) {
             0..4 => Fault::Silent(nic),
             4 if self.families.len() == 2 => Fault::HalfSilent(nic, self.pick(2)),
             5 => Fault::Unplugged(nic),
             6 if self.targets > 1 => Fault::TargetDead(self.pick(self.targets)),
             7 if self.pick(2) == 0 => Fault::AllTargetsDead,
             6 => Fault::Stall,
+            8 => Fault::ClockStep(self.pick(2) == 0),
             _ => Fault::Blink(nic),
         }
     }
@@ -119,6 +122,10 @@ impl Host {
                 self.world.nics[nic].dark_until = self.world.now + self.interval / 4;
             }
             Fault::Stall => self.world.stall(self.interval * 3),
+            Fault::ClockStep(onwards) => {
+                self.world.step_clock(onwards);
+                self.world.stall(self.interval * 3);
+            }
         }
     }
 
@@ -138,7 +145,7 @@ impl Host {
             self.set(fault, true);
             let alone = self.world.nics.len() == 1;
             match fault {
-                Fault::Blink(_) | Fault::Stall => {
+                Fault::Blink(_) | Fault::Stall | Fault::ClockStep(_) => {
                     self.world.run(self.interval * 20);
                     self.expect_silence("after a moment's trouble");
                 }

@@ -205,7 +205,7 @@ fn main() -> ExitCode {
 /// Set where this program has real-time priority already.
 const REAL_TIME: &str = "OUTAGE_REAL_TIME";
 
-/// Starts this program anew with the lowest real-time priority, below the daemon's. Returns only if that
+/// Starts this program anew with a real-time priority below the daemon's. Returns only if that
 /// fails.
 fn at_real_time() -> io::Error {
     let program = match std::env::current_exe() {
@@ -213,7 +213,7 @@ fn at_real_time() -> io::Error {
         Err(error) => return error,
     };
     Command::new("chrt")
-        .args(["--rr", "1"])
+        .args(["--rr", "5"])
         .arg(program)
         .args(std::env::args_os().skip(1))
         .env(REAL_TIME, "1")

@@ -246,6 +246,31 @@ impl World {
         self.now = self.now + span;
     }
 
+    /// The real-time clock, by which the kernel stamps what it receives, is set while replies wait to be
+    /// read: onwards, so that they seem to have come long ago, or back, so that they seem to come now.
+    pub(in crate::detect) fn step_clock(&mut self, onwards: bool) {
+        let moment = Duration::from_micros(500);
+        while self.arriving.is_empty() {
+            self.run(moment);
+        }
+        let now = self.now;
+        let waiting = std::mem::take(&mut self.arriving).into_iter();
+        self.arriving = waiting
+            .map(|Reverse(Arrival(at, number, mut reply))| {
+                let stamp = if onwards {
+                    at - Duration::from_hours(1)
+                } else {
+                    at.max(now)
+                };
+                match &mut reply {
+                    Reply::Echo(reply) => reply.received = stamp,
+                    Reply::Advertisement(reply) => reply.received = stamp,
+                }
+                Reverse(Arrival(at, number, reply))
+            })
+            .collect();
+    }
+
     pub(in crate::detect) fn carry_out(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             match finding {
