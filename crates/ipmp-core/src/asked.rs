@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{AddressKey, Hop, Route, Sysctl};
+use crate::kernel::{Address, AddressKey, Hop, Route, Sysctl};
 use crate::plan::Operation;
 use crate::{Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName};
 
@@ -89,6 +89,9 @@ pub struct Saved {
     pub failed: BTreeSet<InterfaceName>,
     /// Sysctls as they were before their interface joined a group.
     pub sysctls: Vec<(InterfaceName, Sysctl, i32)>,
+    /// Addresses as they were before they became ours, by the interface they are on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found: BTreeMap<InterfaceName, Vec<Address>>,
     /// Numbers of our nexthop objects.
     pub nexthops: Vec<(NexthopKey, u32)>,
     /// Routes of others that ours stand in front of, with the interface they go through.

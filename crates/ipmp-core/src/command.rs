@@ -148,6 +148,10 @@ pub enum Command {
         /// To which interface.
         interface: InterfaceName,
     },
+    /// Put everything back as it was before there were groups (`ipmp teardown`): data addresses at home,
+    /// as somebody else configured them, and nothing of ours left. Then the daemon ends. Answers
+    /// [`Answer::AlreadyExists`] where there was nothing of ours.
+    Teardown,
     /// How interfaces get their hardware address at the next plumb
     /// (`eeprom local-mac-address?=…`); `None` leaves hardware addresses alone.
     SetLocalMac {

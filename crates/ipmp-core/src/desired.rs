@@ -66,6 +66,10 @@ pub struct Layout {
     pub shadowed: Vec<(GroupName, Route)>,
     /// Sysctls to be put back: link, name, which, value.
     pub restore: Vec<(u32, InterfaceName, Sysctl, i32)>,
+    /// Addresses that are to be somebody else's again, in the order in which they stand.
+    pub plain: Vec<NewAddress>,
+    /// Routes of others to be put back.
+    pub put_back: Vec<Route>,
 }
 
 /// What the kernel should hold of ours.
@@ -81,6 +85,11 @@ pub struct Desired {
     pub sysctls: Vec<(u32, InterfaceName, Sysctl, i32)>,
     /// Sysctls to be put back, once nothing of ours has to leave the link any more.
     pub restore: Vec<(u32, InterfaceName, Sysctl, i32)>,
+    /// How addresses are to be that are to be somebody else's again, in the order in which they stand.
+    /// They are among `addresses` too, as ours: they get to their place as such.
+    pub plain: Vec<NewAddress>,
+    /// Routes of others to be put back.
+    pub put_back: Vec<Route>,
 }
 
 /// Through what a desired route goes.
@@ -131,8 +140,18 @@ impl Layout {
                 label: placed.label.clone(),
                 deprecated: placed.deprecated,
                 no_prefix_route: !needs_own_route(placed),
+                plain: None,
             };
             desired.addresses.insert(key, new);
+        }
+        for plain in &self.plain {
+            let ours = NewAddress {
+                no_prefix_route: true,
+                plain: None,
+                ..plain.clone()
+            };
+            let key = (plain.index, plain.address);
+            desired.addresses.insert(key, ours);
         }
         for placed in &self.placed {
             self.add_on_link_route(&mut desired, kernel, placed);
@@ -151,6 +170,8 @@ impl Layout {
             }
         }
         desired.restore.clone_from(&self.restore);
+        desired.plain.clone_from(&self.plain);
+        desired.put_back.clone_from(&self.put_back);
         desired
     }
 

@@ -34,6 +34,7 @@ mod places;
 mod refusals;
 mod save;
 mod shadow;
+mod teardown;
 mod totals;
 mod turn;
 mod watch;
@@ -43,7 +44,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::asked::{NexthopKey, Saved};
 use crate::command::Command;
 use crate::detect::{Detection, Finding};
-use crate::kernel::{AddressKey, Sysctl};
+use crate::kernel::{Address, AddressKey, Sysctl};
 use crate::plan::{Operation, Plan};
 use crate::{
     Action, Asked, Event, Family, InterfaceName, Kernel, LogicalName, Message, Settings, Snapshot,
@@ -75,6 +76,12 @@ pub struct Engine {
     returning: BTreeSet<InterfaceName>,
     /// Sysctls as they were before their interface joined a group.
     sysctls: BTreeMap<(InterfaceName, Sysctl), i32>,
+    /// Addresses as they were before they became ours, by the interface they are on.
+    found: BTreeMap<InterfaceName, Vec<Address>>,
+    /// Everything is being put back as it was.
+    teardown: Option<teardown::Teardown>,
+    /// Everything was.
+    is_over: bool,
     /// Numbers of our nexthop objects.
     nexthops: BTreeMap<NexthopKey, u32>,
     shadows: shadow::Shadows,
@@ -132,6 +139,9 @@ impl Engine {
                 .iter()
                 .map(|(interface, sysctl, value)| ((interface.clone(), *sysctl), *value))
                 .collect(),
+            found: saved.found.clone(),
+            teardown: None,
+            is_over: false,
             nexthops: saved.nexthops.iter().cloned().collect(),
             shadows: shadow::Shadows::new(saved.shadowed.clone()),
             watch: watch::Watch::default(),
@@ -158,6 +168,9 @@ impl Engine {
 
     /// Takes one event at `now` and says what is to be done. `now` never goes backwards.
     pub fn handle(&mut self, now: Time, event: Event) -> Vec<Action> {
+        if self.is_over {
+            return Vec::new();
+        }
         let mut actions = self.decide(now, event);
         self.record(now, &mut actions);
         actions
@@ -239,6 +252,9 @@ impl Engine {
 
     /// When [`Event::Tick`] is to be fed next at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.is_over {
+            return None;
+        }
         if self.is_unsettled {
             return Some(Time::ZERO);
         }
@@ -318,6 +334,9 @@ impl Engine {
             }
             let plan = self.plan(now, actions);
             if !plan.is_empty() {
+                if !self.count_plan(actions) {
+                    continue;
+                }
                 self.save(actions);
                 self.applying = Some(plan.clone());
                 actions.push(Action::Apply(plan));
@@ -325,9 +344,14 @@ impl Engine {
             }
             self.unfinished.clear();
             self.report_moves(actions);
+            // Until then something is left to wait for.
+            let waits = self.teardown.is_some() && !self.end();
             self.save(actions);
+            if waits {
+                break;
+            }
             self.answer(actions);
-            if !self.takes_command(now, actions) {
+            if self.is_over || !self.takes_command(now, actions) {
                 break;
             }
         }

@@ -20,6 +20,10 @@ pub const PROTOCOL: u8 = 73;
 /// The protocol number of routes that the kernel made itself (`RTPROT_KERNEL`).
 pub const PROTOCOL_KERNEL: u8 = 2;
 
+/// The protocol numbers of routes that the kernel makes and forgets by itself: by redirects
+/// (`RTPROT_REDIRECT`), for addresses, and by router advertisements (`RTPROT_RA`).
+pub const PROTOCOLS_OF_KERNEL: [u8; 3] = [1, PROTOCOL_KERNEL, 9];
+
 /// The main routing table (`RT_TABLE_MAIN`).
 pub const TABLE_MAIN: u32 = 254;
 
@@ -87,6 +91,23 @@ pub struct Address {
     pub duplicate: bool,
     /// Whether it goes away by itself, as DHCP's and autoconfiguration's do.
     pub dynamic: bool,
+    /// What else the kernel keeps of it.
+    #[serde(default)]
+    pub form: Form,
+}
+
+/// What else the kernel keeps of an address: it means nothing to us, and is needed to put one back as
+/// it was.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Form {
+    /// Where it is valid (`ifa_scope`, `RT_SCOPE_…`); 0 is everywhere. IPv6 finds it out by itself.
+    pub scope: u8,
+    /// Metric of the on-link route of the kernel's making (`IFA_RT_PRIORITY`); 0 is the usual one.
+    pub metric: u32,
+    /// IPv6: configured without duplicate address detection (`IFA_F_NODAD`).
+    pub nodad: bool,
 }
 
 /// A unicast route. Routes of other types (local, broadcast, multicast) and of other tables than

@@ -1,5 +1,6 @@
 //! Plans: ordered operations on the kernel.
 
+mod plain;
 mod planner;
 
 use std::fmt;
@@ -7,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Nexthop, Route, Sysctl};
+use crate::kernel::{Form, Nexthop, Route, Sysctl};
 use crate::{InterfaceAddress, InterfaceName, MacAddress};
 
+pub(crate) use plain::is_settled;
 pub use planner::{FIRST_NEXTHOP, plan};
 
 /// One operation on the kernel. Each is carried out whole or not at all, and its result comes back
@@ -71,8 +73,8 @@ pub enum Operation {
     },
 }
 
-/// An address to be configured. It gets [`crate::kernel::PROTOCOL`] as its protocol, and no
-/// duplicate address detection delays it (`IFA_F_NODAD`).
+/// An address to be configured. Unless it is to be a plain one, it gets [`crate::kernel::PROTOCOL`] as
+/// its protocol, and no duplicate address detection delays it (`IFA_F_NODAD`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NewAddress {
     /// Index of the link.
@@ -87,6 +89,18 @@ pub struct NewAddress {
     pub deprecated: bool,
     /// Without an on-link route of the kernel's making.
     pub no_prefix_route: bool,
+    /// How it is to be if it is not to be ours: put back as somebody else made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Plain>,
+}
+
+/// What an address has that is not ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Plain {
+    /// Who configured it (`IFA_PROTO`); 0 where nobody said.
+    pub protocol: u8,
+    /// What else the kernel keeps of it.
+    pub form: Form,
 }
 
 /// Operations in the order in which they are to be carried out. All are tried, also after one has

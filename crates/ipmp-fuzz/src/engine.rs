@@ -135,6 +135,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
                     label: None,
                     deprecated: input.bit(),
                     no_prefix_route: input.bit(),
+                    plain: None,
                 })]);
             }
         }

@@ -136,6 +136,7 @@ impl Engine {
             metric: 0,
             moved_to: None,
         });
+        self.remember_found(&home.interface, address);
         self.index.renew_asked(&self.asked);
     }
 

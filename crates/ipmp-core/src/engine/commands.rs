@@ -118,6 +118,7 @@ impl Engine {
             Command::Offline { interface } => self.offline(now, &interface),
             Command::Online { interface } => self.online(&interface),
             Command::Move { address, interface } => self.move_address(now, address, &interface),
+            Command::Teardown => Ok(self.tear_down()),
             Command::SetLocalMac { local } => {
                 self.asked.local_mac = local;
                 Ok(Answer::Done)

@@ -9,6 +9,7 @@ use crate::desired::{Layout, Member, Placed};
 use crate::detect::Health;
 use crate::kernel::{Link, LinkKind, Sysctl};
 use crate::placement::{self, Fitness, Movable, Move, placement};
+use crate::record::Direction;
 use crate::{Family, Flags, GroupName, InterfaceName, LogicalName, Message, Time};
 
 impl Engine {
@@ -26,12 +27,14 @@ impl Engine {
             let failback = self.settings.of(group.as_ref()).failback;
             let addresses = self.movables(group.as_ref());
             let moves = match &group {
+                _ if self.teardown.is_some() => self.homeward(&addresses),
                 Some(_) => placement(&members, &addresses),
                 // Outside groups nothing moves, but what an interface brought along goes home.
                 None => astray(&addresses),
             };
             for Move { key, from, to } in moves {
-                self.account_for(now, &key, &from, &to, None);
+                let asked = self.teardown.as_ref().map(|_| Direction::Move);
+                self.account_for(now, &key, &from, &to, asked);
                 let message = self.message_of_move(&key, from.clone(), &to);
                 if !failback && !self.is_offline(&from) {
                     self.end_move(&key, &from);
@@ -46,6 +49,13 @@ impl Engine {
             .filter(|name| !self.failed.contains(name) && self.has_away(name))
             .collect();
         moved
+    }
+
+    /// The moves that bring all addresses home whose interface is there, whether it works or not.
+    fn homeward(&self, addresses: &[Movable<LogicalKey>]) -> Vec<Move<LogicalKey>> {
+        let mut moves = astray(addresses);
+        moves.retain(|step| self.link(&step.to).is_some());
+        moves
     }
 
     fn message_of_move(
@@ -235,7 +245,7 @@ impl Engine {
     pub(super) fn layout(&mut self) -> Layout {
         let members = self.layout_members();
         self.remember_sysctls(&members);
-        let restore = self.sysctls_to_restore(&members);
+        let restore = self.sysctls_to_restore(&members, false);
         let in_group: BTreeSet<InterfaceName> = self
             .asked
             .interfaces
@@ -255,6 +265,8 @@ impl Engine {
             members,
             shadowed,
             restore,
+            plain: Vec::new(),
+            put_back: Vec::new(),
         }
     }
 
@@ -337,8 +349,12 @@ impl Engine {
         }
     }
 
-    /// Sysctls of interfaces that are members no more. Forgotten once the kernel has them back.
-    fn sysctls_to_restore(&mut self, members: &[Member]) -> Vec<(u32, InterfaceName, Sysctl, i32)> {
+    /// Sysctls of interfaces that are members no more, or of all. Forgotten once the kernel has them back.
+    pub(super) fn sysctls_to_restore(
+        &mut self,
+        members: &[Member],
+        all: bool,
+    ) -> Vec<(u32, InterfaceName, Sysctl, i32)> {
         let mut restore = Vec::new();
         let kernel = &self.kernel;
         let asked = &self.asked;
@@ -348,7 +364,7 @@ impl Engine {
                     .interfaces
                     .get(name)
                     .is_some_and(|interface| interface.group.is_some());
-            if is_member {
+            if is_member && !all {
                 return true;
             }
             let Some(link) = kernel.link(name) else {
@@ -414,7 +430,7 @@ fn astray(addresses: &[Movable<LogicalKey>]) -> Vec<Move<LogicalKey>> {
 }
 
 /// The label of an address, where the kernel takes it: IPv4, at most 15 characters.
-fn label(place: &LogicalName, family: Family) -> Option<String> {
+pub(super) fn label(place: &LogicalName, family: Family) -> Option<String> {
     let label = place.to_string();
     (family == Family::Inet && label.len() <= InterfaceName::MAX).then_some(label)
 }

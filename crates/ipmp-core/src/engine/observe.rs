@@ -23,11 +23,14 @@ impl Engine {
                 Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
             );
             self.shadows.observe(now, &change, &self.kernel);
-            let index = &self.index;
-            self.contests
-                .observe(now, &change, hand.as_ref(), &self.kernel, |ip| {
-                    index.is_asked(ip)
-                });
+            // What is put back as it was comes in the place of ours: nobody undoes anything.
+            if self.teardown.is_none() {
+                let index = &self.index;
+                self.contests
+                    .observe(now, &change, hand.as_ref(), &self.kernel, |ip| {
+                        index.is_asked(ip)
+                    });
+            }
             if let Change::LinkGone(index) = &change
                 && let Some(link) = self.kernel.links.get(index)
                 && self.is_member(&link.name)

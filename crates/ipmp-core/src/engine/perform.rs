@@ -9,7 +9,10 @@ use crate::{Action, Message, Time};
 impl Engine {
     /// What is to be done now to get from what the kernel holds to what it should hold.
     pub(super) fn plan(&mut self, now: Time, actions: &mut Vec<Action>) -> Plan {
-        let layout = self.layout();
+        let mut layout = self.layout();
+        if let Some(teardown) = self.teardown.clone() {
+            layout = self.reduce(layout, &teardown);
+        }
         let desired = layout.desired(&self.kernel);
         let ours = self.our_addresses();
         let retired = &self.retired;
@@ -81,6 +84,9 @@ impl Engine {
                 Err(error) => error,
             };
             failed = true;
+            if self.give_up(&operation, &error.text, actions) {
+                continue;
+            }
             let by_command = self
                 .pending
                 .as_ref()

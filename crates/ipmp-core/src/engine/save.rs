@@ -26,6 +26,7 @@ impl Engine {
                 .iter()
                 .map(|(key, id)| (key.clone(), *id))
                 .collect(),
+            found: self.found.clone(),
             shadowed: self.shadows.saved(),
             retired: self.retired.iter().copied().collect(),
             unfinished: self.unfinished.clone(),

@@ -54,6 +54,13 @@ impl Shadows {
             .flat_map(|(interface, routes)| routes.iter().map(move |route| (interface, route)))
     }
 
+    /// Routes that went with their link, or with its last IPv4 address, and were not put back.
+    pub(super) fn lost(&self, kernel: &Kernel) -> impl Iterator<Item = (&InterfaceName, &Route)> {
+        self.routes().filter(|(_, route)| {
+            !kernel.routes.contains(*route) && !self.going.contains_key(*route)
+        })
+    }
+
     /// Takes note of a route that comes or goes, and of a link that does. `kernel` is what was known
     /// before.
     pub(super) fn observe(&mut self, now: Time, change: &Change, kernel: &Kernel) {

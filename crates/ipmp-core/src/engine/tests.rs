@@ -11,4 +11,5 @@ mod moves;
 mod moving;
 mod others;
 mod records;
+mod teardown;
 mod totals;

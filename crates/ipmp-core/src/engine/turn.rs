@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, LogicalKey};
 use crate::command::Answer;
-use crate::kernel::AddressKey;
+use crate::kernel::{Address, AddressKey};
 use crate::plan::Operation;
 use crate::{Action, Asked, InterfaceName, LogicalName, Time};
 
@@ -25,6 +25,7 @@ pub(super) struct Before {
     places: BTreeMap<LogicalKey, LogicalName>,
     returning: BTreeSet<InterfaceName>,
     retired: BTreeSet<AddressKey>,
+    found: BTreeMap<InterfaceName, Vec<Address>>,
 }
 
 impl Engine {
@@ -51,9 +52,11 @@ impl Engine {
             places: self.places.clone(),
             returning: self.returning.clone(),
             retired: self.retired.clone(),
+            found: self.found.clone(),
         };
         let outcome = self.command(now, command, actions);
         self.index.renew_asked(&self.asked);
+        self.forget_found();
         match outcome {
             Ok(answer) => {
                 self.pending = Some(Pending {
@@ -82,6 +85,8 @@ impl Engine {
         self.disown_moves(&places);
         self.returning = before.returning;
         self.retired = before.retired;
+        self.found = before.found;
+        self.teardown = None;
         self.once.clear();
     }
 }

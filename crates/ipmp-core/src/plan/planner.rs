@@ -9,6 +9,9 @@
 //! 5. old routes, groups and nexthops go, in this order, as each holds the next;
 //! 6. sysctls are put back where nothing of ours is left to go.
 //!
+//! Where addresses are to be somebody else's again, that is done when nothing of ours is left to go from
+//! anywhere (the module `plain`), and routes of others are put back when it is done.
+//!
 //! A batch is no transaction, so nothing is taken away in the plan that puts its successor into
 //! place: old things go when the kernel was seen to hold the new ones, in the next plan. So a plan
 //! cut off anywhere, or refused in part, leaves every address that was somewhere somewhere, and
@@ -19,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::asked::NexthopKey;
 use crate::desired::{Desired, Through};
 use crate::kernel::{Address, Hop, Kernel, Nexthop, PROTOCOL, Route, Sysctl, Via};
-use crate::plan::{NewAddress, Operation, Plan};
+use crate::plan::{NewAddress, Operation, Plan, plain};
 use crate::{Family, InterfaceAddress, InterfaceName};
 
 /// First number of our nexthop objects: "IP" in ASCII, far from what people type.
@@ -36,6 +39,7 @@ pub fn plan(
     is_ours: impl Fn(&Address) -> bool,
 ) -> Plan {
     let mut operations = Vec::new();
+    let is_settled = plain::is_settled(kernel, desired);
     set_sysctls(kernel, desired.sysctls.iter(), &mut operations);
     new_addresses(kernel, desired, &mut operations);
     let mut hops = Vec::new();
@@ -51,17 +55,26 @@ pub fn plan(
     let (first, then): (Vec<_>, Vec<_>) = ways.into_iter().partition(names_source);
     operations.extend(first.into_iter().chain(hops).chain(then));
 
+    put_back(kernel, desired, &mut operations);
+
     let mut leaving: BTreeSet<u32> = BTreeSet::new();
+    let mut are_strangers_left = false;
     for address in kernel.addresses.values() {
         let key = (address.index, address.address);
         if desired.addresses.contains_key(&key) || !is_ours(address) {
             continue;
         }
         leaving.insert(address.index);
-        if !is_missed(kernel, desired, address) && !takes_others(kernel, desired, address) {
+        are_strangers_left |= !plain::holds_place(desired, address);
+        let stays = is_missed(kernel, desired, address, is_settled)
+            || takes_others(kernel, desired, address, is_settled);
+        if !stays {
             let (index, address) = key;
             operations.push(Operation::RemoveAddress { index, address });
         }
+    }
+    if !are_strangers_left {
+        plain::convert(kernel, desired, &mut operations);
     }
     for route in &kernel.routes {
         if route.protocol == PROTOCOL
@@ -94,19 +107,21 @@ pub fn plan(
 }
 
 /// Whether an address that is to go would be missed: its successor is not in place yet.
-fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
+fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool) -> bool {
     desired.addresses.iter().any(|(key, wanted)| {
         wanted.address.ip == old.address.ip
             && kernel.addresses.get(key).is_none_or(|there| {
                 // It holds the place of one that is being put behind or anew.
-                stands_first(kernel, desired, there) || is_outdated(kernel, there, wanted)
+                stands_first(kernel, desired, there)
+                    || is_outdated(kernel, desired, there, wanted)
+                    || (!is_settled && there.index == old.index)
             })
     })
 }
 
 /// Whether other addresses would go with an address that is to go: they are its secondaries, and are
 /// not promoted though they should be, as the sysctl cannot be set.
-fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
+fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool) -> bool {
     let promote = (old.index, Sysctl::PromoteSecondaries);
     let should_promote = desired
         .sysctls
@@ -121,7 +136,7 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
                 .contains_key(&(other.index, other.address));
             other.secondary
                 && other.address.subnet() == old.address.subnet()
-                && (is_wanted || is_missed(kernel, desired, other))
+                && (is_wanted || is_missed(kernel, desired, other, is_settled))
         })
 }
 
@@ -154,7 +169,8 @@ fn used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>) -> BTreeSet<
 /// Whether a test address stands before a data address of its subnet, so that it would be taken as
 /// the source of new connections (an IPv4 matter; IPv6 has rules for it).
 fn stands_first(kernel: &Kernel, desired: &Desired, there: &Address) -> bool {
-    there.deprecated
+    desired.plain.is_empty()
+        && there.deprecated
         && !there.secondary
         && there.address.family() == Family::Inet
         && kernel.promotes_secondaries(there.index)
@@ -164,8 +180,9 @@ fn stands_first(kernel: &Kernel, desired: &Desired, there: &Address) -> bool {
 
 /// Whether an address of ours has another broadcast address than it should: the kernel does not
 /// change it.
-fn is_outdated(kernel: &Kernel, there: &Address, wanted: &NewAddress) -> bool {
-    there.protocol == PROTOCOL
+fn is_outdated(kernel: &Kernel, desired: &Desired, there: &Address, wanted: &NewAddress) -> bool {
+    desired.plain.is_empty()
+        && there.protocol == PROTOCOL
         && (there.secondary || kernel.promotes_secondaries(there.index))
         && wanted.broadcast.is_some()
         && there.broadcast != wanted.broadcast
@@ -238,7 +255,7 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
     for wanted in desired.addresses.values() {
         let there = kernel.addresses.get(&(wanted.index, wanted.address));
         if !there.is_some_and(|there| {
-            stands_first(kernel, desired, there) || is_outdated(kernel, there, wanted)
+            stands_first(kernel, desired, there) || is_outdated(kernel, desired, there, wanted)
         }) {
             continue;
         }
@@ -312,6 +329,13 @@ fn number(kernel: &Kernel, numbers: &mut BTreeMap<NexthopKey, u32>, key: &Nextho
         .unwrap_or(FIRST_NEXTHOP);
     numbers.insert(key.clone(), id);
     id
+}
+
+/// Puts routes of others back, in front of ours.
+fn put_back(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
+    let missing = desired.put_back.iter();
+    let missing = missing.filter(|route| !kernel.routes.contains(*route));
+    operations.extend(missing.cloned().map(Operation::AddRoute));
 }
 
 fn routes(

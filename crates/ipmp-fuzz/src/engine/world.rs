@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipmp_core::asked::Saved;
 use ipmp_core::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
-use ipmp_core::kernel::{Address, Change, Hop, Link, LinkKind, Route, Sysctl, Via};
+use ipmp_core::kernel::{Address, Change, Form, Hop, Link, LinkKind, Route, Sysctl, Via};
 use ipmp_core::plan::{Operation, OperationError, Plan};
 use ipmp_core::{
     Action, Command, Engine, Event, Family, Flags, InterfaceAddress, InterfaceName, Kernel,
@@ -458,12 +458,15 @@ impl World {
                     address: new.address,
                     broadcast: new.broadcast,
                     label: new.label.clone(),
-                    protocol: ipmp_core::kernel::PROTOCOL,
+                    protocol: new
+                        .plain
+                        .map_or(ipmp_core::kernel::PROTOCOL, |plain| plain.protocol),
                     deprecated: new.deprecated,
                     secondary,
                     no_prefix_route: new.no_prefix_route,
                     duplicate: false,
                     dynamic: false,
+                    form: new.plain.map_or(Form::default(), |plain| plain.form),
                 })]
             }
             Operation::RemoveAddress { index, address } => self.removed(*index, *address),

@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipmp_core::kernel::{Address, Link, LinkKind, Nexthop, Route, TABLE_MAIN, Via};
+use ipmp_core::kernel::{Address, Form, Link, LinkKind, Nexthop, Route, TABLE_MAIN, Via};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName, MacAddress};
 use netlink_packet_core::{NLM_F_REPLACE, NlasIterator};
 use netlink_packet_route::AddressFamily;
@@ -41,6 +41,7 @@ mod ifa {
     pub(super) const LABEL: u16 = 3;
     pub(super) const BROADCAST: u16 = 4;
     pub(super) const FLAGS: u16 = 8;
+    pub(super) const RT_PRIORITY: u16 = 9;
     pub(super) const PROTO: u16 = 11;
 }
 
@@ -192,6 +193,7 @@ fn address(payload: &[u8]) -> Option<Address> {
     let mut broadcast = None;
     let mut flags = AddressFlags::from_bits_retain(u32::from(header.flags.bits()));
     let mut protocol = 0;
+    let mut metric = 0;
     for attribute in NlasIterator::new(payload.get(ADDRESS_HEADER..)?).map_while(Result::ok) {
         let value = attribute.value();
         match attribute.kind() {
@@ -204,6 +206,7 @@ fn address(payload: &[u8]) -> Option<Address> {
                     flags = AddressFlags::from_bits_retain(bits);
                 }
             }
+            ifa::RT_PRIORITY => metric = u32_of(value).unwrap_or(0),
             ifa::PROTO => protocol = value.first().copied().unwrap_or(0),
             _ => {}
         }
@@ -227,6 +230,11 @@ fn address(payload: &[u8]) -> Option<Address> {
         no_prefix_route: flags.contains(AddressFlags::Noprefixroute),
         duplicate: !is_v4 && flags.contains(AddressFlags::Dadfailed),
         dynamic: !flags.contains(AddressFlags::Permanent),
+        form: Form {
+            scope: if is_v4 { header.scope.into() } else { 0 },
+            metric,
+            nodad: !is_v4 && flags.contains(AddressFlags::Nodad),
+        },
     })
 }
 

@@ -37,13 +37,23 @@ pub(super) fn add_address(new: &NewAddress) -> Request {
     let mut flags = AddressFlags::empty();
     flags.set(AddressFlags::Noprefixroute, new.no_prefix_route);
     // IPv4 has no such check and would drop the flag.
-    flags.set(AddressFlags::Nodad, ip.is_ipv6());
-    // Kernels before 5.18 do not know the protocol and pass over it.
-    let protocol = AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL));
+    let nodad = new.plain.is_none_or(|plain| plain.form.nodad);
+    flags.set(AddressFlags::Nodad, ip.is_ipv6() && nodad);
     let mut message = address_message(new.index, new.address);
-    message
-        .attributes
-        .extend([AddressAttribute::Flags(flags), protocol]);
+    message.attributes.push(AddressAttribute::Flags(flags));
+    // Kernels before 5.18 do not know the protocol and pass over it; 0 is what they have.
+    let protocol = new.plain.map_or(PROTOCOL, |plain| plain.protocol);
+    if protocol != 0 {
+        let protocol = AddressAttribute::Protocol(AddressProtocol::Other(protocol));
+        message.attributes.push(protocol);
+    }
+    if let Some(plain) = new.plain {
+        message.header.scope = plain.form.scope.into();
+        if plain.form.metric != 0 {
+            let metric = AddressAttribute::RoutePriority(plain.form.metric);
+            message.attributes.push(metric);
+        }
+    }
     if let Some(broadcast) = new.broadcast {
         message
             .attributes

@@ -131,6 +131,7 @@ fn echo_over_ipv6(mut world: World) {
 fn without_route(index: u32, text: &str) -> Operation {
     Operation::AddAddress(NewAddress {
         no_prefix_route: true,
+        plain: None,
         ..new_address(index, text)
     })
 }

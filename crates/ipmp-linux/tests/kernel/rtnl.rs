@@ -113,12 +113,14 @@ fn addresses_keep_what_they_are_given(mut world: World) {
         label: Some("ge0:3".to_owned()),
         deprecated: true,
         no_prefix_route: true,
+        plain: None,
         ..new_address(index, "192.0.2.1/24")
     };
     let second = new_address(index, "192.0.2.2/24");
     let six = NewAddress {
         deprecated: true,
         no_prefix_route: true,
+        plain: None,
         ..new_address(index, "2001:db8::1/64")
     };
     must(
@@ -150,6 +152,7 @@ fn addresses_are_deprecated_in_place(mut world: World) {
             let new = NewAddress {
                 deprecated,
                 no_prefix_route: true,
+                plain: None,
                 ..new_address(index, text)
             };
             must(&mut world.near, [Operation::AddAddress(new)]);

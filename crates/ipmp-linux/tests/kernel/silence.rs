@@ -51,6 +51,7 @@ fn grouped(world: &mut World) -> [(u32, u32); 2] {
         [
             Operation::AddAddress(NewAddress {
                 no_prefix_route: true,
+                plain: None,
                 ..new_address(first, "192.0.2.1/24")
             }),
             Operation::SetNexthop(hop(1, first, None)),

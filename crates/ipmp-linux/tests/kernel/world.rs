@@ -206,6 +206,7 @@ pub(crate) fn new_address(index: u32, text: &str) -> NewAddress {
         label: None,
         deprecated: false,
         no_prefix_route: false,
+        plain: None,
     }
 }
 

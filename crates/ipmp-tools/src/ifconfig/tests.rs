@@ -88,6 +88,7 @@ fn brief(command: &Command) -> String {
         Command::SetLocalMac { local } => format!("local-mac {local:?}"),
         Command::Offline { interface } => format!("offline {interface}"),
         Command::Online { interface } => format!("online {interface}"),
+        Command::Teardown => "teardown".to_owned(),
         Command::Move { address, interface } => format!("move {address} to {interface}"),
     }
 }

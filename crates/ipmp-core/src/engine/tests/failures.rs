@@ -174,6 +174,7 @@ fn an_address_of_ours_elsewhere_is_somebody_elses() {
         no_prefix_route: false,
         duplicate: false,
         dynamic: false,
+        form: crate::kernel::Form::default(),
     };
     host.operations.clear();
     host.change(crate::kernel::Change::Address(vip));

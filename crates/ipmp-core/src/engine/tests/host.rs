@@ -9,7 +9,7 @@ use crate::action::Announcement;
 use crate::asked::Saved;
 use crate::command::{Answer, Command, Refusal};
 use crate::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
-use crate::kernel::{Address, Change, Hop, Link, LinkKind, Sysctl, Via};
+use crate::kernel::{Address, Change, Form, Hop, Link, LinkKind, Sysctl, Via};
 use crate::plan::{Operation, OperationError, Plan};
 use crate::{
     Action, Engine, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName, MacAddress,
@@ -123,6 +123,7 @@ impl Host {
                 no_prefix_route: false,
                 duplicate: false,
                 dynamic: false,
+                form: Form::default(),
             }));
         }
     }
@@ -166,9 +167,7 @@ impl Host {
 
     /// Types a command.
     pub(super) fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.feed(Event::Command { id, command });
+        let id = self.begin(command);
         // A daemon that was killed answers nothing.
         let killed = self.killed_after == Some(0);
         let silence = Err(Refusal::Invalid("no answer".to_owned()));
@@ -176,6 +175,19 @@ impl Host {
             .remove(&id)
             .or(killed.then_some(silence))
             .expect("answered at once")
+    }
+
+    /// Types a command that may take its time; its number.
+    pub(super) fn begin(&mut self, command: Command) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.feed(Event::Command { id, command });
+        id
+    }
+
+    /// The answer to it, if there is one by now.
+    pub(super) fn answer(&mut self, id: u64) -> Option<Result<Answer, Refusal>> {
+        self.answers.remove(&id)
     }
 
     /// Types words of `ifconfig`, one command each: enough of them for tests.
@@ -452,17 +464,40 @@ impl Host {
                         && there.address.family() == Family::Inet
                         && there.address.subnet() == new.address.subnet()
                 });
+                let there = self.kernel.addresses.get(&(new.index, new.address));
+                if let Some(there) = there.filter(|_| new.address.family() == Family::Inet) {
+                    // All else stays as it is.
+                    return (
+                        vec![Change::Address(Address {
+                            protocol: new
+                                .plain
+                                .map_or(crate::kernel::PROTOCOL, |plain| plain.protocol),
+                            deprecated: new.deprecated,
+                            ..there.clone()
+                        })],
+                        Ok(()),
+                    );
+                }
                 vec![Change::Address(Address {
                     index: new.index,
                     address: new.address,
                     broadcast: new.broadcast,
                     label: new.label.clone(),
-                    protocol: crate::kernel::PROTOCOL,
+                    protocol: new
+                        .plain
+                        .map_or(crate::kernel::PROTOCOL, |plain| plain.protocol),
                     deprecated: new.deprecated,
                     secondary,
                     no_prefix_route: new.no_prefix_route,
                     duplicate: false,
                     dynamic: false,
+                    form: new.plain.map_or(
+                        Form {
+                            nodad: new.address.family() == Family::Inet6,
+                            ..Form::default()
+                        },
+                        |plain| plain.form,
+                    ),
                 })]
             }
             Operation::RemoveAddress { index, address } => self.remove_address(*index, *address),
@@ -596,7 +631,7 @@ impl Host {
     }
 }
 
-fn address(text: &str) -> InterfaceAddress {
+pub(super) fn address(text: &str) -> InterfaceAddress {
     match text.split_once('/') {
         Some((ip, prefix)) => InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap()),
         None => InterfaceAddress::new(text.parse().unwrap(), 24),

@@ -26,7 +26,7 @@ const REFUSED: [&str; 5] = [
 
 /// Something that happens to a host. Numbers choose among what is there.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Carrier(usize, bool),
     AdminUp(usize, bool),
     Silence(usize, bool),
@@ -59,7 +59,7 @@ enum Step {
     Move(usize, usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let nic = || 0..NAMES.len();
     prop_oneof![
         4 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Carrier(i, on)),
@@ -84,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
+pub(super) fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
     let names = NAMES.get(..count).unwrap();
     let mut host = Host::new(names);
     for (i, name) in names.iter().enumerate() {
@@ -115,7 +115,7 @@ fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) 
     host
 }
 
-fn take(host: &mut Host, step: &Step) {
+pub(super) fn take(host: &mut Host, step: &Step) {
     let has = |host: &Host, i: usize| host.kernel.link(&NAMES[i].parse().unwrap()).cloned();
     match *step {
         Step::Carrier(i, on) => {
@@ -263,7 +263,7 @@ fn is_any_homeless(host: &Host) -> bool {
 }
 
 /// Data addresses that some link holds.
-fn data_held(host: &Host) -> Vec<String> {
+pub(super) fn data_held(host: &Host) -> Vec<String> {
     let snapshot = host.engine.snapshot();
     let logicals = snapshot
         .interfaces
@@ -279,7 +279,7 @@ fn data_held(host: &Host) -> Vec<String> {
 }
 
 /// What was somewhere is somewhere.
-fn assert_held(host: &Host, held: &[String]) {
+pub(super) fn assert_held(host: &Host, held: &[String]) {
     for ip in held {
         assert!(!host.holders(ip).is_empty(), "{ip} is nowhere");
     }

@@ -76,6 +76,7 @@ fn foreign(host: &Host, interface: &str, address: &str, label: Option<&str>) -> 
         no_prefix_route: false,
         duplicate: false,
         dynamic: false,
+        form: crate::kernel::Form::default(),
     }
 }
 

@@ -153,6 +153,7 @@ fn an_address() {
         no_prefix_route: true,
         duplicate: false,
         dynamic: true,
+        form: Form::default(),
     };
     let bytes = bytes_of(&address_message());
     assert_eq!(

@@ -1,5 +1,5 @@
 use ipmp_core::InterfaceAddress;
-use ipmp_core::kernel::{Address, LinkKind};
+use ipmp_core::kernel::{Address, Form, LinkKind};
 
 use super::*;
 
@@ -97,6 +97,7 @@ fn a_link_without_addresses_has_no_ipv4_routes() {
         no_prefix_route: false,
         duplicate: false,
         dynamic: false,
+        form: Form::default(),
     };
     let gone = |ip| Told::AddressGone(3, address(ip).address);
     let default = route("0.0.0.0/0", 3, on_link());
