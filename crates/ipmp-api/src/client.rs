@@ -117,6 +117,15 @@ impl Client {
         result(&reply).map(|executed: Executed| Ok(executed.answer))
     }
 
+    /// Waits until the daemon has ended, as it does after [`Command::Teardown`].
+    pub fn await_end(mut self) -> Result<(), CallError> {
+        match self.receive() {
+            Err(CallError::Closed) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(CallError::Unexpected("what nobody asked".to_owned())),
+        }
+    }
+
     /// What changed after the event of this number, or all that is remembered.
     pub fn events(&mut self, after: Option<u64>) -> Result<Vec<Event>, CallError> {
         result(&self.call(interface::EVENTS, &EventsAfter { after })?)

@@ -115,6 +115,14 @@ pub fn write(path: &Path, saved: &Saved) -> Result<(), WriteError> {
     })
 }
 
+/// Removes a state file: nothing is left to be remembered. One that is not there is success.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Renames a file that cannot be used to `state.damaged-N`, so that it can be looked into.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let name = |n| path.with_extension(format!("damaged-{n}"));

@@ -15,6 +15,7 @@ mod history;
 mod places;
 mod watchers;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,11 +57,20 @@ const TOGETHER: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Change something.
-    Execute(Command, oneshot::Sender<Result<Answer, Refusal>>),
+    Execute(Command, Asker),
     /// Show everything.
     Snapshot(oneshot::Sender<Shown>),
     /// Tell the [`Watchers`] of every probe from now on, as there is a new one.
     TellProbes(oneshot::Sender<()>),
+}
+
+/// Who waits for what came of a command.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// Takes the answer.
+    pub(crate) answer: oneshot::Sender<Result<Answer, Refusal>>,
+    /// Ends when the client was told, or is gone.
+    pub(crate) told: oneshot::Receiver<Infallible>,
 }
 
 /// What is told past the loop.
@@ -126,6 +136,7 @@ async fn accept(listener: UnixListener, requests: mpsc::Sender<Request>, told: T
             place,
             denied: denied.clone(),
             told: told.clone(),
+            telling: None,
         };
         let task = tokio::spawn(client.serve());
         places.served_by(number, task.abort_handle());
@@ -153,6 +164,8 @@ struct Client {
     place: Place,
     denied: Denied,
     told: Told,
+    /// Dropped when what came of the last command was written.
+    telling: Option<oneshot::Sender<Infallible>>,
 }
 
 /// The client is gone, or has to go.
@@ -179,6 +192,7 @@ impl Client {
             if !oneway && self.write(reply).await.is_err() {
                 return;
             }
+            self.telling = None;
             self.place.is_answered(Instant::now());
         }
     }
@@ -223,7 +237,7 @@ impl Client {
     }
 
     /// The reply to a call; `None` when the daemon ends.
-    async fn reply(&self, call: Call) -> Option<Result<Arc<[u8]>, Arc<FrameError>>> {
+    async fn reply(&mut self, call: Call) -> Option<Result<Arc<[u8]>, Arc<FrameError>>> {
         let reply = match call.method.as_str() {
             interface::PING => Reply::result(&Pong {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -242,7 +256,13 @@ impl Client {
                 Err(reply) => reply,
                 Ok(execute) => {
                     let (sender, answer) = oneshot::channel();
-                    let request = Request::Execute(execute.command, sender);
+                    let (telling, told) = oneshot::channel();
+                    self.telling = Some(telling);
+                    let asker = Asker {
+                        answer: sender,
+                        told,
+                    };
+                    let request = Request::Execute(execute.command, asker);
                     self.requests.send(request).await.ok()?;
                     match answer.await.ok()? {
                         Ok(answer) => Reply::result(&Executed { answer }),

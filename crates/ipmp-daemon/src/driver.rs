@@ -2,6 +2,7 @@
 //! out what it wants; feed the results back.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use ipmp_config::{Configuration, Recording};
 use ipmp_core::asked::Saved;
 use ipmp_core::kernel::Change;
 use ipmp_core::snapshot::{self, Resyncs};
-use ipmp_core::{Action, Answer, Engine, Event, Refusal, Snapshot, Time};
+use ipmp_core::{Action, Engine, Event, Snapshot, Time};
 use ipmp_linux::announce::Announcer;
 use ipmp_linux::neighbours::neighbours;
 use ipmp_linux::rtnl::{Rtnl, RtnlError};
@@ -23,7 +24,7 @@ use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::carrier::CarrierWatch;
-use crate::control::{self, Request, Shown};
+use crate::control::{self, Asker, Request, Shown};
 use crate::hook::Hook;
 use crate::journal::Causes;
 use crate::log::{self, FAILOVER, TARGET, TIMER};
@@ -77,8 +78,10 @@ pub(crate) struct Driver {
     /// When a deadline of the engine was served last.
     ticked: Time,
     /// Clients that wait for what came of their command.
-    waiting: BTreeMap<u64, oneshot::Sender<Result<Answer, Refusal>>>,
+    waiting: BTreeMap<u64, Asker>,
     next_id: u64,
+    /// Ends when who had everything put back was told that it is done.
+    last_told: Option<oneshot::Receiver<Infallible>>,
     saving: Saving,
     /// When to try again what failed.
     again_at: Option<Time>,
@@ -86,6 +89,15 @@ pub(crate) struct Driver {
     /// When the daemon was started, as time since 1970.
     started: Duration,
     resyncs: Resyncs,
+}
+
+/// Why the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to, and addresses stay where they are.
+    Signal,
+    /// Everything is as it was before there were groups, and nothing is left to be remembered.
+    TornDown,
 }
 
 impl Driver {
@@ -125,6 +137,7 @@ impl Driver {
             ticked: Time::ZERO,
             waiting: BTreeMap::new(),
             next_id: 0,
+            last_told: None,
             saving,
             again_at: None,
             must_observe: false,
@@ -144,10 +157,10 @@ impl Driver {
             .any(|interface| interface.tracked)
     }
 
-    /// Runs until a signal ends it.
-    pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) {
+    /// Runs until a signal ends it, or until everything was put back as it was.
+    pub(crate) async fn run(mut self, listener: UnixListener, mut signals: Signals) -> End {
         let mut requests = control::serve(listener, self.told.clone());
-        loop {
+        while !self.engine.is_over() {
             self.set_alarm();
             select! {
                 ready = self.rtnl.readable_mut() => {
@@ -178,6 +191,14 @@ impl Driver {
         if let Some(recorder) = self.recorder.take() {
             recorder.end();
         }
+        if !self.engine.is_over() {
+            return End::Signal;
+        }
+        if let Some(told) = self.last_told.take() {
+            // Nothing is ever sent: it ends when the answer is written.
+            let _ = told.await;
+        }
+        End::TornDown
     }
 
     fn next_deadline(&self) -> Time {
@@ -350,7 +371,8 @@ impl Driver {
                 Action::Answer { id, answer } => {
                     // A client that did not wait has its change all the same.
                     if let Some(client) = self.waiting.remove(&id) {
-                        drop(client.send(answer));
+                        drop(client.answer.send(answer));
+                        self.last_told = Some(client.told).filter(|_| self.engine.is_over());
                     }
                 }
                 Action::Observe => {

@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode, umask};
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
-use crate::driver::{Driver, notify};
+use crate::driver::{Driver, End, notify};
 use crate::instance::{Instance, InstanceError};
 use crate::log::TIMER;
 use crate::options::Options;
@@ -161,9 +161,18 @@ impl Daemon {
                     launch.ready().context("cannot let go of the terminal")?;
                 }
                 notify(&[NotifyState::Ready]);
-                driver.run(listener, signals).await;
+                let end = driver.run(listener, signals).await;
                 notify(&[NotifyState::Stopping]);
-                tracing::info!("ending; addresses stay where they are");
+                match end {
+                    End::Signal => tracing::info!("ending; addresses stay where they are"),
+                    End::TornDown => {
+                        // Nothing stands in it, if the disk had room for that.
+                        if let Err(error) = saved::remove(&self.run.state()) {
+                            tracing::error!("cannot remove the saved state: {error}");
+                        }
+                        tracing::info!("ending; everything is as it was before");
+                    }
+                }
                 drop(self.instance);
                 Ok(())
             })

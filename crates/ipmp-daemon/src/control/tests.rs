@@ -31,9 +31,9 @@ fn server_with(told: Told) -> (tempfile::TempDir, PathBuf) {
                 match request {
                     Request::Snapshot(client) => drop(client.send(Shown::of(Snapshot::default()))),
                     Request::Execute(Command::Online { .. }, client) => {
-                        drop(client.send(Err(Refusal::NotOffline)));
+                        drop(client.answer.send(Err(Refusal::NotOffline)));
                     }
-                    Request::Execute(_, client) => drop(client.send(Ok(Answer::Done))),
+                    Request::Execute(_, client) => drop(client.answer.send(Ok(Answer::Done))),
                     Request::TellProbes(client) => {
                         let _ = client.send(());
                     }
@@ -348,6 +348,7 @@ fn roots_client(told: Told) -> Stream {
                 place: Places::default().take(true, Instant::now()).unwrap(),
                 denied: Denied::default(),
                 told,
+                telling: None,
             };
             tokio::spawn(client.serve());
             while let Some(request) = receiver.recv().await {
