@@ -15,6 +15,11 @@ pub trait Daemon {
     /// Asks for one change and waits until it has taken effect.
     fn execute(&mut self, command: Command) -> Result<Answer, Failure>;
 
+    /// Asks it to put everything back as it was, and waits until it has ended.
+    fn tear_down(&mut self) -> Result<Answer, Failure> {
+        self.execute(Command::Teardown)
+    }
+
     /// Everything there is to see, as the daemon sees it.
     fn snapshot(&mut self) -> Result<Snapshot, Failure>;
 

@@ -18,6 +18,7 @@
 //! | [`move_address`] | `ipmp move` | a move |
 //! | [`replay`] | `ipmp replay` | nothing: it feeds an engine of its own |
 //! | [`status`] | `ipmp status` | a snapshot |
+//! | [`teardown`] | `ipmp teardown` | that everything is put back as it was |
 //! | [`top`] | `ipmp top` | snapshots, what changes, what becomes of probes |
 
 pub mod boot;
@@ -37,6 +38,7 @@ pub mod metrics;
 pub mod move_address;
 pub mod replay;
 pub mod status;
+pub mod teardown;
 pub mod terminal;
 pub mod top;
 

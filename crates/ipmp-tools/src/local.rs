@@ -80,6 +80,21 @@ impl Local {
 }
 
 impl Local {
+    /// Makes sure that the daemon, started if need be, is none that is just ending: such a one takes
+    /// connections until its socket is closed, and answers nothing.
+    fn await_alive(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            match self.started()?.ping() {
+                Err(CallError::Closed) if began.elapsed() < ENDING => {
+                    self.client = None;
+                    thread::sleep(AGAIN);
+                }
+                pong => return self.or_disconnect(pong).map(drop),
+            }
+        }
+    }
+
     /// What a call brought. After one that failed, a late answer to it would be taken for that to the
     /// next; so the next has a connection of its own.
     fn or_disconnect<T>(&mut self, outcome: Result<T, CallError>) -> Result<T, Failure> {
@@ -94,6 +109,16 @@ impl Daemon for Local {
     fn execute(&mut self, command: Command) -> Result<Answer, Failure> {
         let answer = self.started()?.execute(&command);
         Ok(self.or_disconnect(answer)??)
+    }
+
+    fn tear_down(&mut self) -> Result<Answer, Failure> {
+        self.await_alive()?;
+        let answer = self.execute(Command::Teardown)?;
+        // Whoever comes next is not to find one that is ending.
+        if let Some(client) = self.client.take() {
+            client.await_end().map_err(failure)?;
+        }
+        Ok(answer)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot, Failure> {

@@ -17,7 +17,7 @@ use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
     Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics,
-    move_address, replay, status, top,
+    move_address, replay, status, teardown, top,
 };
 use nix::unistd::geteuid;
 
@@ -29,6 +29,7 @@ usage: ipmp VERB ...
   explain IF|ADDRESS          why it is as it is, and what would change it
   offline IF, online IF       take an interface out of service, put it back
   move ADDRESS IF             move a data address to another member of its group
+  teardown                    end IPMP and put the host back as it was
   events [--follow] [--json]  what changed, when, and why
   metrics [--output FILE]     the same in numbers, for Prometheus
   exporter [--listen ADDRESS:PORT]
@@ -95,6 +96,9 @@ fn main() -> ExitCode {
         }),
         Some(("move", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             move_address::run(words, &mut environment(local, etc), console)
+        }),
+        Some(("teardown", rest)) => ask(rest, Start::IfNeeded, |words, local, etc, console| {
+            teardown::run(words, &mut environment(local, etc), console)
         }),
         Some((verb @ ("offline" | "online"), rest)) => {
             ask(rest, Start::Never, |words, local, etc, console| {

@@ -22,6 +22,7 @@ tests![
     killed_in_offline_and_online,
     killed_in_leaving_and_joining,
     killed_in_booting_and_unplumbing,
+    killed_in_tearing_down,
 ];
 
 /// Link state alone decides, so that every change is known at once; and no number of failures has a NIC
@@ -124,6 +125,46 @@ fn killed_in_booting_and_unplumbing() -> Result<(), Failed> {
             ..command("booting", |bed| types(bed, "ipmp boot"))
         },
     )
+}
+
+fn killed_in_tearing_down() -> Result<(), Failed> {
+    let bed = booted()?;
+    let start = bed.settles()?;
+    bed.types("ipmp teardown")?;
+    let end = bed.settles()?;
+    let deed = command("tearing down", |_| Ok(()));
+    let mut killed = 0;
+    for point in Point::ALL {
+        for number in 1.. {
+            let what = format!("torn down, killed {} {number}", point.name());
+            // What stays are ordinary addresses. Those that are there before stay as they are.
+            for nic in ["ge0", "ge1"] {
+                by_hand(&bed.host1, &format!("ip addr flush dev {nic} scope global"))?;
+            }
+            bed.starts_mortal()?;
+            bed.types("ipmp boot")?;
+            bed.becomes(&format!("{what}: booted"), &start)?;
+            bed.dooms(point, number)?;
+            let output = bed.host1.run("ipmp teardown")?;
+            if output.success() {
+                // It was done before it came that far.
+                bed.host1.write_file(FAULT, "")?;
+                bed.becomes(&what, &end)?;
+                break;
+            }
+            bed.awaits_no_daemon()?;
+            bed.serves(&deed)
+                .map_err(|error| format!("{what}: {error:?}"))?;
+            bed.types("ipmp teardown")?;
+            bed.becomes(&what, &end)?;
+            killed += 1;
+        }
+    }
+    writeln!(
+        std::io::stdout(),
+        "the daemon was killed this often amid tearing down: {killed}"
+    )?;
+    same("killed often", &(killed > 20), &true)
 }
 
 fn command(name: &'static str, does: fn(&Bed) -> Result<(), Failed>) -> Deed {
@@ -316,9 +357,8 @@ impl Bed {
     }
 }
 
-/// Does one thing and the other in turns, each time killed somewhere else, until both were killed
-/// everywhere.
-fn there_and_back(there: &Deed, back: &Deed) -> Result<(), Failed> {
+/// Both NICs in a group, by the files, with a daemon that may be told to die.
+fn booted() -> Result<Bed, Failed> {
     let bed = Bed::new(1000)?;
     bed.host2.configure("ge0", "fd00::2/64")?;
     bed.host1.write_file("/etc/ipmp.toml", SETTINGS)?;
@@ -334,6 +374,13 @@ fn there_and_back(there: &Deed, back: &Deed) -> Result<(), Failed> {
     }
     bed.starts_mortal()?;
     bed.types("ipmp boot")?;
+    Ok(bed)
+}
+
+/// Does one thing and the other in turns, each time killed somewhere else, until both were killed
+/// everywhere.
+fn there_and_back(there: &Deed, back: &Deed) -> Result<(), Failed> {
+    let bed = booted()?;
     bed.settles()?;
     by_hand(&bed.host1, "ip route add default via 192.168.0.2 dev ge0")?;
     bed.settles()?;

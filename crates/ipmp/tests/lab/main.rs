@@ -43,6 +43,7 @@ mod settings;
 mod solicit;
 mod storm;
 mod tap;
+mod teardown;
 mod three;
 mod tools;
 mod top;
@@ -89,6 +90,7 @@ fn tests() -> Vec<Test> {
         settings::TESTS,
         solicit::TESTS,
         storm::TESTS,
+        teardown::TESTS,
         three::TESTS,
         tools::TESTS,
         top::TESTS,

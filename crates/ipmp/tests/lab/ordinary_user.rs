@@ -59,6 +59,7 @@ fn user_may_not_change_anything() -> Result<(), Failed> {
             "ifconfig ge0 unplumb",
             "if_mpadm -d ge0",
             "eeprom 'local-mac-address?=true'",
+            "ipmp teardown",
         ] {
             let output = as_user(&bed, line)?;
             let tool = line.split(' ').next().unwrap_or_default();
