@@ -31,13 +31,13 @@ pub(crate) struct Options {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum UsageError {
     /// No such option, or an argument that is none.
-    #[error("unknown argument '{0}'\n{USAGE}")]
+    #[error("unknown argument '{0}' (see in.mpathd --help)")]
     Unknown(String),
     /// The mask is missing or no number.
-    #[error("-D needs a number such as 0x21\n{USAGE}")]
+    #[error("-D needs a number such as 0x21 (see in.mpathd --help)")]
     Mask,
     /// The file is missing.
-    #[error("-r needs the file to record to\n{USAGE}")]
+    #[error("-r needs the file to record to (see in.mpathd --help)")]
     Record,
     /// `--help`, `-h` or `-?`.
     #[error("{USAGE}")]

@@ -57,11 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = io::stdout().write_all(options::USAGE.as_bytes());
             return ExitCode::SUCCESS;
         }
-        Err(UsageError::Usage) => {
-            let _ = io::stderr().write_all(options::USAGE.as_bytes());
-            return ExitCode::FAILURE;
-        }
-        Err(error @ UsageError::Address(_)) => {
+        Err(error) => {
             say(&error.to_string());
             return ExitCode::FAILURE;
         }

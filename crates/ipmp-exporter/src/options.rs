@@ -34,8 +34,8 @@ pub(crate) enum UsageError {
     #[error("help")]
     Help,
     /// Words that mean nothing here.
-    #[error("usage")]
-    Usage,
+    #[error("{0}: does not fit; usage: ipmp exporter [--listen ADDRESS:PORT]")]
+    Usage(String),
     /// Not where this may listen.
     #[error(
         "--listen: {0}: not a loopback address with a port, such as 127.0.0.1:9873 or [::1]:9873"
@@ -61,7 +61,9 @@ impl Options {
                     .map(|listen| Self { listen })
                     .ok_or_else(|| UsageError::Address(address.escape_default().to_string()))
             }
-            _ => Err(UsageError::Usage),
+            _ => Err(UsageError::Usage(
+                words.join(" ").escape_default().to_string(),
+            )),
         }
     }
 }
@@ -100,7 +102,11 @@ mod tests {
     #[test]
     fn other_words_are_refused() {
         for line in ["--listen", "x", "--listen 127.0.0.1:1 x", "--port 1"] {
-            assert_eq!(parse(line), Err(UsageError::Usage), "{line}");
+            assert_eq!(
+                parse(line),
+                Err(UsageError::Usage(line.to_owned())),
+                "{line}"
+            );
         }
         assert_eq!(parse("--help"), Err(UsageError::Help));
     }

@@ -84,7 +84,7 @@ pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>)
         }
         Some(options) if options.check => check::files(&options.root, console),
         Some(options) => Ok(boot(&Etc::below(&options.root), host, console)),
-        None => Ok(console.usage(BOOT_USAGE)),
+        None => Ok(console.misused(arguments, BOOT_USAGE)),
     };
     console.finish(TOOL, result)
 }
@@ -96,7 +96,7 @@ pub fn check(arguments: &[String], console: &mut Console<'_>) -> u8 {
             console.out.write_all(CHECK_USAGE.as_bytes()).map(|()| OK)
         }
         Some(options) => check::files(&options.root, console),
-        None => Ok(console.usage(CHECK_USAGE)),
+        None => Ok(console.misused(arguments, CHECK_USAGE)),
     };
     console.finish(TOOL, result)
 }

@@ -17,7 +17,7 @@ pub const FAILED: u8 = 1;
 pub struct Console<'a> {
     /// Results.
     pub out: &'a mut dyn Write,
-    /// Errors and usage.
+    /// Errors.
     pub err: &'a mut dyn Write,
 }
 
@@ -44,10 +44,22 @@ impl Console<'_> {
         let _ = writeln!(self.err, "{text}");
     }
 
-    /// Prints a usage text where errors go, and is a failure.
-    pub fn usage(&mut self, text: &str) -> u8 {
-        let _ = self.out.flush();
-        let _ = self.err.write_all(text.as_bytes());
+    /// Complains in one line that `arguments` are not what the tool of this help text takes, and is a
+    /// failure. The text begins with `usage: `, the tool's words and what may follow them.
+    pub fn misused(&mut self, arguments: &[String], help: &str) -> u8 {
+        let first = help.lines().next().unwrap_or_default();
+        let usage = first.split("  ").next().unwrap_or_default();
+        let named = usage.trim_start_matches("usage: ").split(' ');
+        let tool: Vec<&str> = named
+            .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+            .collect();
+        let tool = tool.join(" ");
+        if arguments.is_empty() {
+            self.complain(format_args!("{tool}: something is missing; {usage}"));
+        } else {
+            let arguments = arguments.join(" ");
+            self.complain(format_args!("{tool}: {arguments}: does not fit; {usage}"));
+        }
         FAILED
     }
 
@@ -90,6 +102,29 @@ mod tests {
         assert_eq!(
             String::from_utf8(err).unwrap(),
             "ifconfig: a\\u{1b}[2Jb\\nc: ge0: 'ä'\n"
+        );
+    }
+
+    #[test]
+    fn misuse_is_told_in_one_line() {
+        let told = |arguments: &[&str], help| {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let mut console = Console {
+                out: &mut out,
+                err: &mut err,
+            };
+            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+            assert_eq!(console.misused(&arguments, help), FAILED);
+            assert!(out.is_empty());
+            String::from_utf8(err).unwrap()
+        };
+        assert_eq!(
+            told(&[], "usage: ipmp explain IF|ADDRESS\n  Says why.\n"),
+            "ipmp explain: something is missing; usage: ipmp explain IF|ADDRESS\n"
+        );
+        assert_eq!(
+            told(&["-x", "a\nb"], "usage: if_mpadm -d IF    take IF out\n"),
+            "if_mpadm: -x a\\nb: does not fit; usage: if_mpadm -d IF\n"
         );
     }
 

@@ -15,9 +15,9 @@ const TOOL: &str = "eeprom";
 const VARIABLE: &str = "local-mac-address?";
 
 const USAGE: &str = "\
-usage: eeprom 'local-mac-address?'
-       eeprom 'local-mac-address?=true'   a hardware address for each interface
-       eeprom 'local-mac-address?=false'  the host's one for all interfaces
+usage: eeprom 'local-mac-address?[=true|false]'
+  =true    a hardware address for each interface
+  =false   the host's one for all interfaces
 What is set takes effect when an interface is plumbed next.
 Examples:
   eeprom 'local-mac-address?'
@@ -32,8 +32,8 @@ pub fn run(
 ) -> u8 {
     let result = match arguments {
         [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
-        [] => Ok(console.usage(USAGE)),
-        [flag, ..] if flag.starts_with('-') => Ok(console.usage(USAGE)),
+        [] => Ok(console.misused(arguments, USAGE)),
+        [flag, ..] if flag.starts_with('-') => Ok(console.misused(arguments, USAGE)),
         arguments => each(arguments, environment, console),
     };
     console.finish(TOOL, result)

@@ -36,7 +36,7 @@ pub fn run(
                 let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
                 return console.finish(TOOL, result);
             }
-            _ => return console.usage(USAGE),
+            _ => return console.misused(arguments, USAGE),
         }
     }
     let (told, result) = if follow {

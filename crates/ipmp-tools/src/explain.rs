@@ -37,7 +37,7 @@ pub fn run(
             return console.finish(TOOL, result);
         }
         [what] if !what.starts_with('-') => what,
-        _ => return console.usage(USAGE),
+        _ => return console.misused(arguments, USAGE),
     };
     let snapshot = match environment.daemon.snapshot() {
         Ok(snapshot) => snapshot,
@@ -494,7 +494,7 @@ mod tests {
             explain(&lab1(), "10.0.0.1"),
             "2> ipmp: explain: 10.0.0.1: no such interface or address\nexit 1\n"
         );
-        assert!(explain(&lab1(), "").starts_with("2> usage"));
+        assert!(explain(&lab1(), "").starts_with("2> ipmp explain: something is missing"));
         assert_snapshot!("explain_usage", explain(&lab1(), "--help"));
     }
 }

@@ -13,8 +13,9 @@ use crate::daemon::{Environment, Failure, TO_START};
 const TOOL: &str = "if_mpadm";
 
 const USAGE: &str = "\
-usage: if_mpadm -d IF    take IF out of service: its addresses move away
-       if_mpadm -r IF    put IF back into service
+usage: if_mpadm -d|-r IF
+  -d IF    take IF out of service: its addresses move away
+  -r IF    put IF back into service
 Examples:
   if_mpadm -d ge1
   if_mpadm -r ge1
@@ -37,7 +38,7 @@ pub fn run(
         return console.finish(TOOL, result);
     }
     let Some((undo, name)) = parse(arguments) else {
-        return console.usage(USAGE);
+        return console.misused(arguments, USAGE);
     };
     match ask(undo, name, environment, console) {
         Ok(()) => OK,
@@ -49,8 +50,9 @@ pub fn run(
 }
 
 const NATIVE_USAGE: &str = "\
-usage: ipmp offline IF    take IF out of service: its addresses move away
-       ipmp online IF     put IF back into service: they come home
+usage: ipmp offline|online IF
+  offline IF    take IF out of service: its addresses move away
+  online IF     put IF back into service: they come home
 Examples:
   ipmp offline ge1
   ipmp online ge1
@@ -69,7 +71,7 @@ pub fn native(
             return console.finish("ipmp", result);
         }
         [name] if !name.starts_with('-') => name,
-        _ => return console.usage(NATIVE_USAGE),
+        _ => return console.misused(arguments, NATIVE_USAGE),
     };
     match ask(undo, name, environment, console) {
         Ok(()) => OK,
@@ -181,7 +183,7 @@ mod tests {
         }
         for line in ["", "-d", "ge1", "-d ge1 -r ge1", "-x ge1", "-é"] {
             let (printed, daemon) = say(line, None);
-            assert!(printed.starts_with("2> usage: if_mpadm -d IF"), "{line}");
+            assert!(printed.contains("usage: if_mpadm -d|-r IF\n"), "{line}");
             assert!(printed.ends_with("exit 1\n"));
             assert!(daemon.commands.is_empty());
         }

@@ -78,7 +78,7 @@ pub fn run(
             console.out.write_all(USAGE.as_bytes()).map(|()| OK)
         }
         Some((first, rest)) => dispatch(first, rest, environment, console),
-        None => Ok(console.usage(USAGE)),
+        None => Ok(console.misused(arguments, USAGE)),
     };
     console.finish(TOOL, result)
 }
@@ -96,7 +96,7 @@ fn dispatch(
     };
     if let Some(modifiers) = first.strip_prefix('-') {
         let Some(selection) = all(modifiers, named) else {
-            return Ok(console.usage(USAGE));
+            return Ok(console.misused(&[first.to_owned()], USAGE));
         };
         return if words.is_empty() {
             show(&selection, named.is_none(), environment, console)

@@ -26,8 +26,7 @@ const TOOL: &str = "ipmpstat";
 const WIDTH: usize = 80;
 
 const USAGE: &str = "\
-usage: ipmpstat [-n] [-o FIELD[,FIELD...] [-P] | --json] [--watch[=SECONDS]]
-                -a|-g|-i|-p|-t
+usage: ipmpstat -a|-g|-i|-p|-t [-n] [-o FIELD[,...] [-P] | --json] [--watch[=S]]
   modes:
     -a    data addresses:   ADDRESS STATE GROUP INBOUND OUTBOUND
     -g    groups:           GROUP GROUPNAME STATE FDT INTERFACES
@@ -59,7 +58,7 @@ pub fn run(
     let result = match Options::parse(arguments) {
         Ok(options) => show(&options, terminal, environment, console),
         Err(Complaint::Help) => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
-        Err(Complaint::Usage) => Ok(console.usage(USAGE)),
+        Err(Complaint::Usage) => Ok(console.misused(arguments, USAGE)),
         Err(Complaint::Reason(reason)) => {
             console.complain(format_args!("{TOOL}: {reason}"));
             Ok(FAILED)

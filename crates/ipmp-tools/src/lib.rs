@@ -22,6 +22,7 @@
 //! | [`top`] | `ipmp top` | snapshots, what changes, what becomes of probes |
 
 pub mod boot;
+pub mod completions;
 pub mod console;
 pub mod daemon;
 pub mod document;

@@ -34,7 +34,7 @@ pub fn run(
             return console.finish(TOOL, result);
         }
         [address, name] if !address.starts_with('-') && !name.starts_with('-') => (address, name),
-        _ => return console.usage(USAGE),
+        _ => return console.misused(arguments, USAGE),
     };
     let mut refuse = |what: &str, reason: &dyn std::fmt::Display| {
         console.complain(format_args!("{TOOL}: move: {what}: {reason}"));
@@ -134,10 +134,10 @@ mod tests {
             ("ge0 192.168.0.88", "ipmp: move: ge0: not an address"),
             ("192.168.0.88/24 ge0", "ipmp: move: 192.168.0.88/24: not an"),
             ("192.168.0.88 ge0:1", "ipmp: move: ge0:1: not the name"),
-            ("", "usage: ipmp move ADDRESS IF"),
-            ("192.168.0.88", "usage: ipmp move ADDRESS IF"),
-            ("192.168.0.88 ge0 ge1", "usage: ipmp move ADDRESS IF"),
-            ("-f ge0", "usage: ipmp move ADDRESS IF"),
+            ("", "ipmp move: something is missing; usage: "),
+            ("192.168.0.88", "ipmp move: 192.168.0.88: does not fit"),
+            ("192.168.0.88 ge0 ge1", "ipmp move: 192.168.0.88 ge0 ge1: "),
+            ("-f ge0", "ipmp move: -f ge0: does not fit; usage: "),
         ] {
             let (printed, asked) = ipmp_move(line, Ok(Answer::Done));
             assert!(printed.starts_with(&format!("2> {text}")), "{printed}");

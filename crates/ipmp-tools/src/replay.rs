@@ -30,7 +30,7 @@ pub fn run(arguments: &[String], console: &mut Console<'_>) -> u8 {
     let result = match arguments {
         [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
         [file] if !file.starts_with('-') => tell(file, console),
-        _ => Ok(console.usage(USAGE)),
+        _ => Ok(console.misused(arguments, USAGE)),
     };
     console.finish(TOOL, result)
 }

@@ -11,7 +11,7 @@ use ipmp_core::snapshot::{
 use ipmp_core::{Flags, GroupName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Clocks, Environment, Failure};
+use crate::daemon::{Clocks, Environment, Failure, TO_START};
 use crate::document::{self, Document};
 use crate::events::complain;
 use crate::ifconfig::display_name;
@@ -46,7 +46,7 @@ pub fn run(
         [] => show(false, terminal, environment, console),
         [json] if json == "--json" => show(true, terminal, environment, console),
         [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
-        _ => Ok(console.usage(USAGE)),
+        _ => Ok(console.misused(arguments, USAGE)),
     };
     console.finish(TOOL, result)
 }
@@ -76,7 +76,9 @@ fn show(
     let paint = Paint(terminal.has_colours());
     let mut text = String::new();
     if !running {
-        text.push_str("in.mpathd is not running: nothing is watched\n");
+        text.push_str("in.mpathd is not running: nothing is watched\n(");
+        text.push_str(TO_START);
+        text.push_str(")\n");
     }
     let room = terminal
         .size()

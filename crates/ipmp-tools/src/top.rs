@@ -70,7 +70,7 @@ pub fn run<D: Daemon + Send + 'static>(
             let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
             return console.finish(TOOL, result);
         }
-        _ => return console.usage(USAGE),
+        _ => return console.misused(arguments, USAGE),
     }
     if terminal.size().is_none() {
         console.complain(format_args!(

@@ -60,7 +60,11 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     let options = match Options::try_parse_from([name].iter().chain(arguments)) {
         Ok(options) => options,
         Err(error) if error.use_stderr() => {
-            let _closed = write!(err, "{error}");
+            // The rest of it is what --help says, and at greater length.
+            let error = error.to_string();
+            let reason = error.lines().next().unwrap_or_default();
+            let reason = reason.trim_start_matches("error: ");
+            let _closed = writeln!(err, "ipmp: demo: {reason} (see ipmp demo --help)");
             return ExitCode::FAILURE;
         }
         Err(help) => {

@@ -16,7 +16,7 @@ use ipmp_tools::etc::Etc;
 use ipmp_tools::local::{Local, Start};
 use ipmp_tools::terminal::Tty;
 use ipmp_tools::{
-    Environment, boot, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics,
+    Environment, boot, completions, eeprom, events, explain, if_mpadm, ifconfig, ipmpstat, metrics,
     move_address, replay, status, teardown, top,
 };
 use nix::unistd::geteuid;
@@ -37,6 +37,7 @@ usage: ipmp VERB ...
   boot [--root DIR]           configure interfaces from /etc/hostname.IF
   check [--root DIR]          say what is wrong with them and the settings
   replay FILE                 decide again what a daemon recorded
+  completions bash|zsh|fish   what a shell completes, for that shell to read
   ifconfig ...                configure and list interfaces
   ipmpstat ...                show groups, interfaces, addresses, probes
   if_mpadm -d|-r IF           take an interface out of service, put it back
@@ -83,6 +84,9 @@ fn main() -> ExitCode {
         Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             events::run(words, &mut environment(local, etc), console)
         }),
+        Some(("completions", rest)) => ask(rest, Start::Never, |words, _, _, console| {
+            completions::run(words, console)
+        }),
         Some(("exporter", rest)) => return ipmp_exporter::main(rest.to_vec()),
         Some(("metrics", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
             metrics::run(words, &mut environment(local, etc), console)
@@ -113,7 +117,9 @@ fn main() -> ExitCode {
             console.complain(format_args!("ipmp: {verb}: no such verb (see ipmp --help)"));
             FAILED
         }),
-        None => ask(&[], Start::Never, |_, _, _, console| console.usage(USAGE)),
+        None => ask(&[], Start::Never, |_, _, _, console| {
+            console.misused(&[], USAGE)
+        }),
     };
     ExitCode::from(code)
 }

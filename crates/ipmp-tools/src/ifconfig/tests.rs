@@ -399,7 +399,10 @@ fn listings() {
         typed(&mut daemon, &etc, "ge0 ether"),
         "\tether 8:0:20:c0:ff:ec \n"
     );
-    assert!(typed(&mut daemon, &etc, "-ax").starts_with("2> usage: ifconfig"));
+    assert!(
+        typed(&mut daemon, &etc, "-ax")
+            .starts_with("2> ifconfig: -ax: does not fit; usage: ifconfig IF ")
+    );
     assert!(typed(&mut daemon, &etc, "").ends_with("exit 1\n"));
 }
 

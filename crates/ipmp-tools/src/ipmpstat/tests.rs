@@ -211,7 +211,9 @@ fn usage() {
         "--json=x -g",
     ] {
         let printed = ipmpstat(lab1(), line, None);
-        assert!(printed.starts_with("2> usage: ipmpstat"), "{line}");
+        assert!(printed.starts_with("2> ipmpstat: "), "{line}");
+        assert!(printed.contains("usage: ipmpstat -a|-g"), "{line}");
+        assert_eq!(printed.matches("2> ").count(), 1, "{line}");
         assert!(printed.ends_with("exit 1\n"), "{line}");
     }
 }

@@ -43,7 +43,7 @@ pub fn run(
             let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
             return console.finish(TOOL, result);
         }
-        _ => return console.usage(USAGE),
+        _ => return console.misused(arguments, USAGE),
     };
     let (seen, code) = match environment.daemon.snapshot() {
         Ok(snapshot) => (Some(snapshot), OK),

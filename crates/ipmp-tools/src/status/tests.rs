@@ -77,7 +77,10 @@ fn without_a_daemon() {
     let mut daemon = Recorded::showing(lab1());
     daemon.is_down = true;
     let printed = status(&mut daemon, "", &Staged::pipe());
-    assert!(printed.starts_with("in.mpathd is not running: nothing is watched\ngroup"));
+    assert!(printed.starts_with(
+        "in.mpathd is not running: nothing is watched\n\
+         (start it: systemctl start ipmp, or in.mpathd)\ngroup"
+    ));
     let printed = status(&mut daemon, "--json", &Staged::pipe());
     assert!(printed.contains("\"running\": false"));
 }

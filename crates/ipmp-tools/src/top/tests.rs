@@ -291,7 +291,7 @@ fn usage_and_refusal() {
     };
     assert_snapshot!("usage", top("--help"));
     assert!(USAGE.lines().all(|line| line.len() <= 80));
-    assert!(top("more").starts_with("2> usage: ipmp top\n"));
+    assert!(top("more").starts_with("2> ipmp top: more: does not fit; usage: ipmp top\n"));
     assert_eq!(
         top(""),
         "2> ipmp: top: standard output is no terminal (see ipmp status)\nexit 1\n"

@@ -19,6 +19,7 @@ mod commands;
 mod control_socket;
 mod crowd;
 mod eeprom;
+mod every_verb;
 mod exporter;
 mod faults;
 mod files;
@@ -68,6 +69,7 @@ fn tests() -> Vec<Test> {
         commands::TESTS,
         control_socket::TESTS,
         eeprom::TESTS,
+        every_verb::TESTS,
         exporter::TESTS,
         faults::TESTS,
         files::TESTS,
