@@ -9,8 +9,8 @@
 //! | what | socket | how it is told from other packets |
 //! |---|---|---|
 //! | [`EchoSocket`] | raw ICMP or `ICMPv6`, one for each family | identifier; sequence and payload are the caller's to check |
-//! | [`ArpSocket`] | packet socket for ARP | a reply, to the link's own hardware address |
-//! | [`NeighbourSocket`] | raw `ICMPv6`; sends frames | a solicited advertisement with hop limit 255 |
+//! | [`ArpSocket`] | packet socket for ARP | a reply of a target, to the link's own hardware address |
+//! | [`NeighbourSocket`] | raw `ICMPv6`; sends frames | a target's solicited advertisement with hop limit 255 |
 
 mod arp;
 mod echo;

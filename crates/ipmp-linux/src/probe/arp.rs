@@ -16,7 +16,7 @@ use ipmp_core::detect::{Advertisement, Reply, Solicitation};
 use nix::errno::Errno;
 use socket2::Socket;
 
-use super::filter;
+use super::filter::{self, Targets};
 use super::inbox::{Datagram, Inbox};
 use super::outbox::{Letter, post};
 use crate::packet::{self, device_address};
@@ -31,6 +31,8 @@ pub struct ArpSocket {
     inbox: Inbox,
     /// The hardware address of each link that was asked on, which is where answers go.
     macs: BTreeMap<u32, MacAddress>,
+    /// Whose replies pass the filter.
+    targets: Targets,
 }
 
 impl ArpSocket {
@@ -38,13 +40,14 @@ impl ArpSocket {
     pub fn open() -> io::Result<Self> {
         let socket = packet::open()?;
         // Before the socket is bound, which is when it begins to receive.
-        socket.attach_filter(&filter::arp_replies())?;
+        socket.attach_filter(&filter::nothing())?;
         let inbox = Inbox::open(&socket)?;
         socket.bind(&device_address(0, EtherType::ARP)?)?;
         Ok(Self {
             socket,
             inbox,
             macs: BTreeMap::new(),
+            targets: Targets::none(),
         })
     }
 
@@ -55,11 +58,15 @@ impl ArpSocket {
         probes: &[&Solicitation],
         unsent: impl FnMut(&Solicitation, io::Error),
     ) {
-        let macs = &mut self.macs;
+        let (socket, macs, targets) = (&self.socket, &mut self.macs, &mut self.targets);
         let letter = |probe: &Solicitation| {
             let IpAddr::V4(target) = probe.target else {
                 return Err(Errno::EAFNOSUPPORT.into());
             };
+            if let Some(more) = targets.with(target.into()) {
+                socket.attach_filter(&filter::arp_replies(&more))?;
+                *targets = more;
+            }
             let letter = Letter {
                 bytes: request(probe.mac, target)?,
                 to: device_address(probe.index, EtherType::ARP)?,
@@ -68,7 +75,7 @@ impl ArpSocket {
             macs.insert(probe.index, probe.mac);
             Ok(letter)
         };
-        post(&self.socket, probes, letter, unsent);
+        post(socket, probes, letter, unsent);
     }
 
     /// Adds the replies that are there, at most one batch. Tells whether there may be more.

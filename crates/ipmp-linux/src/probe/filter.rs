@@ -1,5 +1,8 @@
 //! Classic BPF programs: what of a socket's packets is let through to us.
 
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
 use etherparse::{icmpv4, icmpv6};
 use nix::libc;
 use socket2::SockFilter;
@@ -10,6 +13,9 @@ const PACKET_TYPE: u32 = 0xffff_f000 + 4;
 
 /// For this host by its hardware address (`PACKET_HOST`): not broadcast, not somebody else's.
 const FOR_THIS_HOST: u32 = 0;
+
+/// The flag of a neighbour advertisement that says so (RFC 4861 section 4.4).
+const SOLICITED: u32 = 0x40;
 
 /// Identifiers of probes: some in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,61 @@ impl Identifiers {
     }
 }
 
+/// Whose answers pass, by the last 32 bits of their addresses: a flood of answers from others ends in
+/// the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Targets {
+    /// These.
+    Some(BTreeSet<u32>),
+    /// There are so many that a program would be long.
+    All,
+}
+
+impl Targets {
+    /// Most that are told apart; a jump of a program goes over 255 instructions at most.
+    const MOST: usize = 128;
+
+    /// Nobody.
+    pub(super) const fn none() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+
+    /// These and another one; `None` if it is among them.
+    pub(super) fn with(&self, target: u32) -> Option<Self> {
+        match self {
+            Self::All => None,
+            Self::Some(targets) if targets.contains(&target) => None,
+            Self::Some(targets) if targets.len() < Self::MOST => {
+                let mut targets = targets.clone();
+                targets.insert(target);
+                Some(Self::Some(targets))
+            }
+            Self::Some(_) => Some(Self::All),
+        }
+    }
+
+    /// Passes if the word at this offset is one of theirs, else goes on behind the program.
+    fn pass_word_at(&self, offset: u32) -> Vec<SockFilter> {
+        let Self::Some(targets) = self else {
+            return vec![pass()];
+        };
+        let mut program = vec![statement(
+            libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+            offset,
+        )];
+        for target in targets {
+            program.extend([unless(*target, 1), pass()]);
+        }
+        program
+    }
+}
+
+/// The last 32 bits of an IPv6 address.
+pub(super) const fn last_word(ip: Ipv6Addr) -> u32 {
+    let [.., a, b, c, d] = ip.octets();
+    u32::from_be_bytes([a, b, c, d])
+}
+
 /// Lets echo replies with these identifiers pass. The program sees an IPv4 packet from its IP header
 /// on, an IPv6 one from its ICMP header on.
 pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Vec<SockFilter> {
@@ -78,30 +139,46 @@ pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Vec<SockFil
     program
 }
 
-/// Lets ARP replies pass that are addressed to this host. The program sees whole frames.
-pub(super) fn arp_replies() -> Vec<SockFilter> {
-    vec![
+/// Lets ARP replies of these pass that are addressed to this host. The program sees whole frames.
+pub(super) fn arp_replies(targets: &Targets) -> Vec<SockFilter> {
+    let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
-        unless(FOR_THIS_HOST, 5),
+        if_equal(FOR_THIS_HOST, 1),
+        drop(),
         // Ethernet and IPv4
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 14),
-        unless(0x0001_0800, 3),
+        if_equal(0x0001_0800, 1),
+        drop(),
         // the operation
         statement(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, 20),
-        unless(2, 1),
-        pass(),
+        if_equal(2, 1),
         drop(),
-    ]
+    ];
+    // the sender's address
+    program.extend(targets.pass_word_at(28));
+    program.push(drop());
+    program
 }
 
-/// Lets neighbour advertisements pass. The program sees them from the ICMP header on.
-pub(super) fn neighbour_advertisements() -> Vec<SockFilter> {
-    vec![
+/// Lets neighbour advertisements of these pass; if so told, only those that say that they were
+/// solicited. The program sees them from the ICMP header on.
+pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Vec<SockFilter> {
+    let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0),
-        unless(icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT.into(), 1),
-        pass(),
+        if_equal(icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT.into(), 1),
         drop(),
-    ]
+    ];
+    if solicited {
+        program.extend([
+            statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 4),
+            if_any_bit(SOLICITED, 1),
+            drop(),
+        ]);
+    }
+    // the end of the target's address
+    program.extend(targets.pass_word_at(20));
+    program.push(drop());
+    program
 }
 
 /// Lets nothing pass.
@@ -116,6 +193,16 @@ fn statement(code: u32, k: u32) -> SockFilter {
 /// Goes on if equal, else jumps over so many instructions.
 fn unless(k: u32, jump: u8) -> SockFilter {
     SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JEQ), 0, jump, k)
+}
+
+/// Jumps over so many instructions if equal.
+fn if_equal(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JEQ), jump, 0, k)
+}
+
+/// Jumps over so many instructions if one of these bits is set.
+fn if_any_bit(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JSET), jump, 0, k)
 }
 
 /// Goes on unless greater, else jumps over so many instructions.
@@ -144,8 +231,20 @@ mod tests {
     fn programs_are_as_long_as_their_jumps_say() {
         assert_eq!(echo_replies(true, Identifiers::only(1)).len(), 9);
         assert_eq!(echo_replies(false, Identifiers::only(1)).len(), 8);
-        assert_eq!(arp_replies().len(), 8);
-        assert_eq!(neighbour_advertisements().len(), 4);
+    }
+
+    #[test]
+    fn targets_are_told_apart_up_to_a_number() {
+        let mut targets = Targets::none();
+        for target in 0..128 {
+            targets = targets.with(target).unwrap();
+            assert_eq!(targets.with(target), None, "{target} is there already");
+        }
+        // The kernel takes 4096 instructions.
+        assert!(arp_replies(&targets).len() < 300);
+        targets = targets.with(128).unwrap();
+        assert_eq!(targets, Targets::All);
+        assert_eq!(targets.with(129), None);
     }
 
     #[test]

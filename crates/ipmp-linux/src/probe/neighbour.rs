@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::filter;
+use super::filter::{self, Targets, last_word};
 use super::inbox::{Datagram, Inbox};
 use super::outbox::{Letter, post};
 use crate::packet::{self, HOP_LIMIT, device_address};
@@ -37,6 +37,10 @@ pub struct NeighbourSocket {
     inbox: Inbox,
     /// The links that were asked on, each with whether somebody asked: `::` is nobody.
     asked: BTreeMap<u32, Asker>,
+    /// Whose advertisements pass the filter.
+    targets: Targets,
+    /// Whether unsolicited ones do, as nobody asked somewhere: he cannot be told that he has.
+    unsolicited: bool,
 }
 
 /// How a link's neighbours were asked.
@@ -51,7 +55,7 @@ impl NeighbourSocket {
     /// Opens the sockets. Fails without `CAP_NET_RAW`, or if the kernel lacks IPv6.
     pub fn open() -> io::Result<Self> {
         let icmp = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
-        icmp.attach_filter(&filter::neighbour_advertisements())?;
+        icmp.attach_filter(&filter::nothing())?;
         let inbox = Inbox::open(&icmp)?;
         setsockopt(&icmp, sockopt::Ipv6RecvPacketInfo, &true)?;
         setsockopt(&icmp, sockopt::Ipv6RecvHopLimit, &true)?;
@@ -60,6 +64,8 @@ impl NeighbourSocket {
             icmp,
             inbox,
             asked: BTreeMap::new(),
+            targets: Targets::none(),
+            unsolicited: false,
         })
     }
 
@@ -70,7 +76,8 @@ impl NeighbourSocket {
         probes: &[&Solicitation],
         unsent: impl FnMut(&Solicitation, io::Error),
     ) {
-        let asked = &mut self.asked;
+        let (icmp, asked) = (&self.icmp, &mut self.asked);
+        let (targets, unsolicited) = (&mut self.targets, &mut self.unsolicited);
         let letter = |probe: &Solicitation| {
             let (IpAddr::V6(target), None | Some(IpAddr::V6(_))) = (probe.target, probe.source)
             else {
@@ -80,13 +87,28 @@ impl NeighbourSocket {
                 Some(IpAddr::V6(source)) => Some(source),
                 _ => None,
             };
-            let mac = probe.mac;
+            let asker = Asker {
+                mac: probe.mac,
+                source,
+            };
+            let by_nobody = if asked.get(&probe.index) == Some(&asker) {
+                *unsolicited
+            } else {
+                let mut others = asked.iter().filter(|(index, _)| **index != probe.index);
+                source.is_none() || others.any(|(_, other)| other.source.is_none())
+            };
+            let more = targets.with(last_word(target));
+            if more.is_some() || by_nobody != *unsolicited {
+                let more = more.unwrap_or_else(|| targets.clone());
+                icmp.attach_filter(&filter::neighbour_advertisements(&more, !by_nobody))?;
+                (*targets, *unsolicited) = (more, by_nobody);
+            }
             let letter = Letter {
-                bytes: solicitation(mac, source, target)?,
+                bytes: solicitation(probe.mac, source, target)?,
                 to: device_address(probe.index, EtherType::IPV6)?,
                 info: (),
             };
-            asked.insert(probe.index, Asker { mac, source });
+            asked.insert(probe.index, asker);
             Ok(letter)
         };
         post(&self.frames, probes, letter, unsent);

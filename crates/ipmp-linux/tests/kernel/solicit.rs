@@ -29,6 +29,10 @@ pub(crate) const TESTS: &[Test] = &[
         "only_arp_replies_to_us_are_handed_in",
         only_arp_replies_to_us_are_handed_in,
     ),
+    (
+        "so_many_targets_are_not_told_apart",
+        so_many_targets_are_not_told_apart,
+    ),
     ("solicitations_are_answered", solicitations_are_answered),
     (
         "only_advertisements_to_us_are_handed_in",
@@ -197,8 +201,13 @@ fn only_arp_replies_to_us_are_handed_in(mut world: World) {
         operation: ArpOperation::REQUEST,
         ..reply
     };
+    let of_another = ArpEthIpv4Packet {
+        sender_ipv4: [192, 0, 2, 253],
+        ..reply
+    };
     let whole = arp(ours, &reply);
     let mut frames = vec![
+        arp(ours, &of_another),
         arp(MacAddress::BROADCAST.0, &gratuitous),
         arp(MacAddress::BROADCAST.0, &reply),
         arp(ours, &gratuitous),
@@ -237,6 +246,28 @@ fn only_arp_replies_to_us_are_handed_in(mut world: World) {
     );
 }
 
+fn so_many_targets_are_not_told_apart(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    let ours = mac_of(&mut world.near, index).0;
+    let mut socket = ArpSocket::open().unwrap();
+    let targets: Vec<String> = (1..=200).map(|n| format!("192.0.2.{n}")).collect();
+    for target in &targets {
+        let probe = probe(&mut world, index, None, target);
+        socket.send(&probe).unwrap();
+    }
+    let replies = [1, 100, 200].map(|last| ArpEthIpv4Packet {
+        operation: ArpOperation::REPLY,
+        sender_mac: STRANGER,
+        sender_ipv4: [192, 0, 2, last],
+        target_mac: ours,
+        target_ipv4: [0; 4],
+    });
+    inject(&world, far, &replies.map(|reply| arp(ours, &reply)));
+    let seen = socket.answers();
+    let seen: Vec<_> = seen.iter().map(|told| told.target.to_string()).collect();
+    assert_eq!(seen, ["192.0.2.1", "192.0.2.100", "192.0.2.200"]);
+}
+
 fn solicitations_are_answered(mut world: World) {
     let (index, far) = world.cable("ge0", "sw0");
     world.far_address(far, "fe80::254/64");
@@ -253,12 +284,23 @@ fn solicitations_are_answered(mut world: World) {
 
 /// An advertisement of the target in a frame; `solicited` or not.
 fn advertisement(to: Ipv6Addr, mac: [u8; 6], hop_limit: u8, solicited: bool) -> Vec<u8> {
+    advertisement_of(TARGET6, to, mac, hop_limit, solicited)
+}
+
+/// The same of another.
+fn advertisement_of(
+    target: &str,
+    to: Ipv6Addr,
+    mac: [u8; 6],
+    hop_limit: u8,
+    solicited: bool,
+) -> Vec<u8> {
     let kind = Icmpv6Type::NeighborAdvertisement(NeighborAdvertisementHeader {
         router: false,
         solicited,
         r#override: true,
     });
-    let target: Ipv6Addr = TARGET6.parse().unwrap();
+    let target: Ipv6Addr = target.parse().unwrap();
     let mut body = target.octets().to_vec();
     body.extend_from_slice(&[2, 1]);
     body.extend_from_slice(&STRANGER);
@@ -294,6 +336,7 @@ fn only_advertisements_to_us_are_handed_in(mut world: World) {
     let mut broken = whole.clone();
     broken[60] ^= 1;
     let mut frames = vec![
+        advertisement_of("fe80::253", us, ours, 255, true),
         advertisement(us, ours, 254, true),
         advertisement(us, ours, 1, true),
         advertisement(us, ours, 255, false),
