@@ -5,8 +5,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ipmp_core::MacAddress;
+use ipmp_linux::wire::Wire;
 
-use crate::error::LabError;
+use crate::error::{About, LabError};
 use crate::fabric::{CableId, Counter, Faults, SwitchId};
 use crate::lab::Core;
 
@@ -132,6 +133,15 @@ impl Cable {
             faults.delay = Duration::ZERO;
         });
         self.plug()
+    }
+
+    /// A socket at the port of the switch: what is sent by it arrives at the NIC, past the switch's thread
+    /// and whatever is wrong with the cable. For more frames than that thread can carry.
+    pub fn wire(&self) -> Result<Wire, LabError> {
+        let port = self.port();
+        let index = self.core.links().index_of(&port)?;
+        let open = || Wire::open(index);
+        self.core.backplane.run(open).about(port)
     }
 
     /// Frames that went this way since the cable was laid.

@@ -120,7 +120,7 @@ impl Links {
             .about(destination)
     }
 
-    fn index_of(&mut self, name: &str) -> Result<u32, LabError> {
+    pub(crate) fn index_of(&mut self, name: &str) -> Result<u32, LabError> {
         let name: InterfaceName = name.parse().about(name)?;
         self.index(&name)
     }

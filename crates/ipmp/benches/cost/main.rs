@@ -12,6 +12,7 @@
 #[path = "../../tests/lab/bed.rs"]
 #[expect(dead_code, reason = "shared with the lab tests")]
 mod bed;
+#[path = "../../tests/lab/daemon.rs"]
 mod daemon;
 
 use std::fmt::Write as _;

@@ -18,12 +18,16 @@ mod carrier;
 mod commands;
 mod control_socket;
 mod crowd;
+#[expect(dead_code, reason = "shared with a bench, which needs more of it")]
+mod daemon;
 mod eeprom;
 mod every_verb;
 mod exporter;
 mod faults;
 mod files;
 mod flags;
+mod flood;
+mod floods;
 mod hands;
 mod hooks;
 mod inet6;
@@ -74,6 +78,7 @@ fn tests() -> Vec<Test> {
         faults::TESTS,
         files::TESTS,
         flags::TESTS,
+        floods::TESTS,
         hands::TESTS,
         hooks::TESTS,
         inet6::TESTS,

@@ -19,7 +19,7 @@ tests![
 ];
 
 /// Two members with data addresses only.
-const ONLY_DATA: [&str; 2] = [
+pub(crate) const ONLY_DATA: [&str; 2] = [
     "ifconfig ge0 plumb 192.168.0.86 netmask + broadcast + group g up",
     "ifconfig ge1 plumb 192.168.0.88 netmask + broadcast + group g up",
 ];
@@ -29,7 +29,13 @@ fn mode(snapshot: &Snapshot, nic: &str, family: usize) -> Option<TargetMode> {
     interface.probing.get(family).map(|probing| probing.mode)
 }
 
-fn probed_by(bed: &Bed, nics: &[&str], family: usize, wanted: TargetMode) -> Result<(), Failed> {
+/// Waits until these are probed so, with success.
+pub(crate) fn probed_by(
+    bed: &Bed,
+    nics: &[&str],
+    family: usize,
+    wanted: TargetMode,
+) -> Result<(), Failed> {
     bed.awaits("all are probed", |snapshot| {
         nics.iter().all(|nic| {
             mode(snapshot, nic, family) == Some(wanted)
