@@ -121,7 +121,8 @@ pub struct FinishedProbe {
     pub sequence: u16,
     /// Whether it was answered.
     pub answered: bool,
-    /// From when it was sent to when the kernel took the answer off the link; `None` if it was lost.
+    /// From when it was handed to the kernel to when the kernel took the answer off the link; `None` if
+    /// it was lost.
     #[serde(rename = "network_rtt_ms", with = "optional_milliseconds")]
     pub network_rtt: Option<Duration>,
     /// From its start to when the daemon had made something of the answer; `None` if it was lost.

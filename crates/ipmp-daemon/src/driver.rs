@@ -264,6 +264,7 @@ impl Driver {
             match request {
                 Request::Snapshot(client) => onlookers.push(client),
                 Request::TellProbes(client) => {
+                    self.probes.departures.watch(true);
                     self.feed(Event::TellProbes(true));
                     // One that has gone meanwhile is noticed with the first probe.
                     let _ = client.send(());
@@ -317,7 +318,7 @@ impl Driver {
                 .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
                 .cloned()
                 .collect();
-            self.carry_out(actions, &mut events);
+            self.carry_out(now, actions, &mut events);
             // What is to be done goes before what is to be said.
             log::tell(&told, &mut self.causes);
         }
@@ -326,18 +327,20 @@ impl Driver {
         }
     }
 
-    /// Carries out actions in order; probes that stand together leave together.
-    fn carry_out(&mut self, actions: Vec<Action>, events: &mut VecDeque<Event>) {
+    /// Carries out in order what was `decided` then; probes that stand together leave together.
+    fn carry_out(&mut self, decided: Time, actions: Vec<Action>, events: &mut VecDeque<Event>) {
         let mut probes = Vec::new();
         for action in actions {
             if !matches!(action, Action::Probe(_)) {
-                self.probes.send(&mem::take(&mut probes));
+                self.probes.send(decided, &mem::take(&mut probes));
             }
             match action {
                 Action::Apply(plan) => self.apply(&plan, events),
                 Action::Probe(probe) => probes.push(probe),
                 Action::Probed(probed) => {
-                    if !self.told.watchers.tell(monotonic_now(), probed) {
+                    let left = self.probes.departures.of(&probed);
+                    if !self.told.watchers.tell(monotonic_now(), left, probed) {
+                        self.probes.departures.watch(false);
                         events.push_back(Event::TellProbes(false));
                     }
                 }
@@ -381,7 +384,7 @@ impl Driver {
                 }
             }
         }
-        self.probes.send(&probes);
+        self.probes.send(decided, &probes);
     }
 
     /// Saves what is not saved yet, now or in a while.

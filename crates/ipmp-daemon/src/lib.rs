@@ -23,6 +23,7 @@
 
 mod carrier;
 mod control;
+mod departures;
 mod driver;
 mod dump;
 mod hook;

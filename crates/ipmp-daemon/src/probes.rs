@@ -8,11 +8,13 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use ipmp_core::detect::{Echo, Probe, Reply, Solicitation};
-use ipmp_core::{Family, InterfaceName};
+use ipmp_core::{Family, InterfaceName, Time};
+use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 
+use crate::departures::{Departures, Kind};
 use crate::driver::watched;
 use crate::log::PROBE;
 
@@ -32,6 +34,8 @@ pub(crate) struct Probes {
     neighbours: Option<NeighbourSocket>,
     /// Probes that could not be sent.
     pub(crate) unsent: u64,
+    /// When the others left.
+    pub(crate) departures: Departures,
 }
 
 /// An epoll instance with the number tokio wants to see.
@@ -56,12 +60,13 @@ impl Probes {
             arp: None,
             neighbours: None,
             unsent: 0,
+            departures: Departures::default(),
         })
     }
 
-    /// Sends probes. One that does not leave is a probe that is not answered, which is what detection
+    /// Sends probes that were `decided` then. One that does not leave is a probe that is not answered, which is what detection
     /// is there to notice; the reason is said in detail.
-    pub(crate) fn send(&mut self, probes: &[Probe]) {
+    pub(crate) fn send(&mut self, decided: Time, probes: &[Probe]) {
         for probe in probes {
             tracing::debug!(
                 target: PROBE,
@@ -78,16 +83,16 @@ impl Probes {
                 Probe::Echo(echo) => Some(echo),
                 Probe::Solicitation(_) => None,
             });
-            self.send_echoes(family, &echoes.collect::<Vec<_>>());
+            self.send_echoes(decided, family, &echoes.collect::<Vec<_>>());
             let solicitations = of_family().filter_map(|probe| match probe {
                 Probe::Echo(_) => None,
                 Probe::Solicitation(solicitation) => Some(solicitation),
             });
-            self.send_solicitations(family, &solicitations.collect::<Vec<_>>());
+            self.send_solicitations(decided, family, &solicitations.collect::<Vec<_>>());
         }
     }
 
-    fn send_echoes(&mut self, family: Family, probes: &[&Echo]) {
+    fn send_echoes(&mut self, decided: Time, family: Family, probes: &[&Echo]) {
         if probes.is_empty() {
             return;
         }
@@ -97,6 +102,11 @@ impl Probes {
         };
         let watch = (&self.epoll.get_ref().0, self.interest);
         let unsent = &mut self.unsent;
+        let kind = Kind {
+            family,
+            solicitation: false,
+        };
+        self.departures.note(decided, kind, monotonic_now);
         match opened(slot, watch, || EchoSocket::open(family)) {
             Ok(socket) => socket.send_all(probes, |probe, error| {
                 not_sent(unsent, &probe.interface, probe.target, &error);
@@ -105,12 +115,17 @@ impl Probes {
         }
     }
 
-    fn send_solicitations(&mut self, family: Family, probes: &[&Solicitation]) {
+    fn send_solicitations(&mut self, decided: Time, family: Family, probes: &[&Solicitation]) {
         if probes.is_empty() {
             return;
         }
         let watch = (&self.epoll.get_ref().0, self.interest);
         let unsent = &mut self.unsent;
+        let kind = Kind {
+            family,
+            solicitation: true,
+        };
+        self.departures.note(decided, kind, monotonic_now);
         let mut failed = |probe: &Solicitation, error| {
             not_sent(unsent, &probe.interface, probe.target, &error);
         };

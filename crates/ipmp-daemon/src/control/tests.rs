@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use ipmp_api::CallError;
+use ipmp_core::Time;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::geteuid;
 
@@ -216,7 +217,7 @@ fn events_are_told_once_or_as_they_come() {
     let told = Told::default();
     let (_directory, path) = server_with(told.clone());
     let history = told.history;
-    let now = ipmp_core::Time::from_millis(1500);
+    let now = Time::from_millis(1500);
     history.add(now, message("one"));
     history.add(now, message("two"));
     let mut client = ipmp_api::Client::connect_to(&path).unwrap();
@@ -260,7 +261,7 @@ fn a_follower_that_does_not_read_is_hung_up_on_and_holds_up_nobody() {
     stalled.read_exact(&mut first).unwrap();
     let text = "x".repeat(1000);
     for _ in 0..20_000 {
-        history.add(ipmp_core::Time::ZERO, message(&text));
+        history.add(Time::ZERO, message(&text));
     }
     ipmp_api::Client::connect_to(&path).unwrap().ping().unwrap();
     // It is hung up on without having read anything, and what was on its way by then is not all.
@@ -278,7 +279,7 @@ fn lost(sequence: u16) -> ipmp_core::detect::Probed {
         sequence,
         target: "192.168.0.2".parse().unwrap(),
         solicitation: true,
-        sent: ipmp_core::Time::ZERO,
+        sent: Time::ZERO,
         received: None,
         rtt_average: None,
         rtt_deviation: None,
@@ -296,7 +297,7 @@ fn probes_are_told_to_root_as_they_come() {
             sequences.extend(probes.iter().map(|probe| probe.sequence));
             if sequences.is_empty() {
                 for sequence in 0..1000 {
-                    assert!(told.watchers.tell(ipmp_core::Time::ZERO, lost(sequence)));
+                    assert!(told.watchers.tell(Time::ZERO, Time::ZERO, lost(sequence)));
                 }
             }
             if sequences.len() == 1000 {
@@ -372,7 +373,7 @@ fn a_watcher_that_does_not_read_is_hung_up_on() {
     stalled.read_exact(&mut first).unwrap();
     // Told for as long as it is there; it goes without having read anything.
     let mut number = 0_u16;
-    while told.watchers.tell(ipmp_core::Time::ZERO, lost(number)) {
+    while told.watchers.tell(Time::ZERO, Time::ZERO, lost(number)) {
         number = number.wrapping_add(1);
     }
     let mut rest = Vec::new();

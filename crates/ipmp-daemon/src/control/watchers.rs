@@ -30,12 +30,13 @@ impl Default for Watchers {
 }
 
 impl Watchers {
-    /// Tells what became of a probe, as it was found at `now`. `false` if nobody watches.
-    pub(crate) fn tell(&self, now: Time, probed: Probed) -> bool {
+    /// Tells what became of a probe that `left` then, as it was found at `now`. `false` if nobody
+    /// watches.
+    pub(crate) fn tell(&self, now: Time, left: Time, probed: Probed) -> bool {
         self.0.receiver_count() > 0
             && self
                 .0
-                .send(Arc::new(finished(now, SystemTime::now(), probed)))
+                .send(Arc::new(finished(now, SystemTime::now(), left, probed)))
                 .is_ok()
     }
 
@@ -55,10 +56,10 @@ pub(super) fn several(probes: &[Arc<FinishedProbe>]) -> Result<Reply, FrameError
     })
 }
 
-/// What became of a probe, as it was found at `now`, when the clock on the wall said `wall`.
-fn finished(now: Time, wall: SystemTime, probed: Probed) -> FinishedProbe {
+/// What became of a probe that `left` then, as it was found at `now`, when the clock on the wall said
+/// `wall`.
+fn finished(now: Time, wall: SystemTime, left: Time, probed: Probed) -> FinishedProbe {
     let ago = now.since(probed.sent);
-    let since_start = |then: Time| then.since(probed.sent);
     let started = wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
     FinishedProbe {
         time: humantime::format_rfc3339_micros(started).to_string(),
@@ -72,7 +73,7 @@ fn finished(now: Time, wall: SystemTime, probed: Probed) -> FinishedProbe {
         },
         sequence: probed.sequence,
         answered: probed.received.is_some(),
-        network_rtt: probed.received.map(since_start),
+        network_rtt: probed.received.map(|received| received.since(left)),
         rtt: probed.received.map(|_| ago),
         rtt_average: probed.rtt_average.filter(|&time| time > Duration::ZERO),
         rtt_deviation: probed.rtt_deviation,
@@ -83,14 +84,18 @@ fn finished(now: Time, wall: SystemTime, probed: Probed) -> FinishedProbe {
 mod tests {
     use super::*;
 
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
     fn probed(received: Option<u64>) -> Probed {
         Probed {
             interface: "ge0".parse().unwrap(),
             sequence: 7,
             target: "192.168.0.2".parse().unwrap(),
             solicitation: false,
-            sent: Time::from_millis(1000),
-            received: received.map(Time::from_millis),
+            sent: at(1000),
+            received: received.map(at),
             rtt_average: Some(Duration::from_micros(2500)),
             rtt_deviation: None,
         }
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn round_trips_are_told_by_the_wire_and_by_the_daemon() {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
-        let answered = finished(Time::from_millis(1003), wall, probed(Some(1002)));
+        let answered = finished(at(1003), wall, at(1001), probed(Some(1002)));
         let json = serde_json::to_value(&answered).unwrap();
         assert_eq!(
             json,
@@ -111,7 +116,7 @@ mod tests {
                 "kind": "echo",
                 "sequence": 7,
                 "answered": true,
-                "network_rtt_ms": 2.0,
+                "network_rtt_ms": 1.0,
                 "rtt_ms": 3.0,
                 "rtt_average_ms": 2.5,
                 "rtt_deviation_ms": null,
@@ -121,7 +126,7 @@ mod tests {
             serde_json::from_value::<FinishedProbe>(json).unwrap(),
             answered
         );
-        let lost = finished(Time::from_millis(1003), wall, probed(None));
+        let lost = finished(at(1003), wall, at(1001), probed(None));
         assert_eq!(
             (lost.answered, lost.network_rtt, lost.rtt),
             (false, None, None)
@@ -131,15 +136,15 @@ mod tests {
     #[test]
     fn watchers_are_bounded_and_nobody_is_told_when_they_are_gone() {
         let watchers = Watchers::default();
-        assert!(!watchers.tell(Time::ZERO, probed(None)));
+        assert!(!watchers.tell(at(1003), at(1001), probed(None)));
         let mut some: Vec<_> = (0..WATCHERS).map(|_| watchers.watch().unwrap()).collect();
         assert!(watchers.watch().is_none());
-        assert!(watchers.tell(Time::ZERO, probed(None)));
+        assert!(watchers.tell(at(1003), at(1001), probed(None)));
         for watcher in &mut some {
             assert_eq!(watcher.try_recv().unwrap().sequence, 7);
         }
         drop(some);
-        assert!(!watchers.tell(Time::ZERO, probed(None)));
+        assert!(!watchers.tell(at(1003), at(1001), probed(None)));
         assert!(watchers.watch().is_some());
     }
 }

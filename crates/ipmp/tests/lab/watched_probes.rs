@@ -6,21 +6,25 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipmp_api::interface::{FinishedProbe, ProbeKind};
+use ipmp_api::recording::Step;
+use ipmp_core::Event;
+use ipmp_core::detect::Reply;
 use ipmp_lab::{Host, Process, wait_until};
 use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::bed::{Bed, PATIENCE, reaches, same};
-use crate::scene::{DATA0, Fault, PEER, QUICK};
+use crate::scene::{DATA0, Fault, PEER, QUICK, TEST0};
 
 tests![
     probes_are_shown_answered_then_lost,
     probes_are_told_only_while_somebody_watches,
     probes_by_arp_are_shown_too,
+    the_network_has_a_probe_from_when_it_left,
     rows_are_out_at_once_and_a_closed_pipe_ends_them,
     where_nothing_is_probed_there_is_nothing_to_watch,
 ];
@@ -202,6 +206,47 @@ fn probes_by_arp_are_shown_too() -> Result<(), Failed> {
     watch.awaits("a lost probe of ge0", |line| {
         line.contains("\"ge0\"") && line.contains("\"answered\":false")
     })?;
+    Ok(())
+}
+
+/// The recording has when the probe was decided and when its answer was taken off the link; what the
+/// daemon needed to send it is not the network's.
+fn the_network_has_a_probe_from_when_it_left() -> Result<(), Failed> {
+    const FILE: &str = "/run/ipmp-events";
+    let bed = Bed::new(QUICK)?;
+    bed.host1.write_file(
+        "/etc/ipmp.toml",
+        &format!("[daemon]\nrecord = \"{FILE}\"\n"),
+    )?;
+    bed.sets_up_lab1()?;
+    let mut watch = Watch::start(&bed.host1, "ipmpstat -p --json")?;
+    let line = watch.awaits("an answered probe of ge0", |line| {
+        line.contains("\"ge0\"") && line.contains("\"answered\":true")
+    })?;
+    let probe: FinishedProbe = serde_json::from_str(&line)?;
+    let of_network = probe.network_rtt.ok_or("no time of the network")?;
+    let received = || {
+        let recorded = bed.host1.read_file(FILE).ok()?;
+        let mut steps = recorded
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Step>(line).ok());
+        steps.find_map(|step| match step.event {
+            Event::Reply(Reply::Echo(reply))
+                if reply.sequence == probe.sequence && reply.destination == IpAddr::from(TEST0) =>
+            {
+                Some(reply.received)
+            }
+            _ => None,
+        })
+    };
+    wait_until("the answer in the recording", PATIENCE, || {
+        received().is_some()
+    })?;
+    let since_decision = received().ok_or("no answer")?.since(probe.started);
+    // All of it to the microsecond.
+    if of_network.is_zero() || of_network + Duration::from_micros(1) >= since_decision {
+        return Err(format!("{of_network:?} of {since_decision:?}").into());
+    }
     Ok(())
 }
 
