@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::panic;
 use std::process;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, thread};
 
 use nix::sys::signal::{SigSet, Signal};
@@ -26,7 +27,11 @@ use super::view::Picture;
 const PANICKED: i32 = 101;
 
 /// The terminal while it is ours.
-pub(super) struct Screen(Terminal<CrosstermBackend<BufWriter<File>>>);
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
+    /// Held while a picture is drawn.
+    drawing: Arc<Mutex<()>>,
+}
 
 impl Screen {
     /// Takes the terminal. What was on it is there again afterwards.
@@ -34,8 +39,11 @@ impl Screen {
         let mut out = BufWriter::new(standard_output()?);
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(standard_output()?)))?;
         // From here on it is given back, by `drop` or by the hook.
-        let screen = Self(terminal);
-        give_back_on_panic();
+        let screen = Self {
+            terminal,
+            drawing: Arc::default(),
+        };
+        give_back_on_panic(screen.drawing.clone());
         enable_raw_mode()?;
         execute!(out, EnterAlternateScreen, Hide)?;
         Ok(screen)
@@ -43,7 +51,8 @@ impl Screen {
 
     /// Shows this.
     pub(super) fn draw(&mut self, model: &mut Model) -> io::Result<()> {
-        self.0.draw(|frame| {
+        let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.terminal.draw(|frame| {
             let area = frame.area();
             model.fit(area);
             frame.render_widget(Picture(model), area);
@@ -53,7 +62,7 @@ impl Screen {
 
     /// Forgets what the terminal shows, so that everything is drawn.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.0.clear()
+        self.terminal.clear()
     }
 }
 
@@ -72,10 +81,14 @@ fn give_back() {
     }
 }
 
-/// On a panic, of whichever thread, gives the terminal back before anything is said, and ends.
-fn give_back_on_panic() {
+/// On a panic, of whichever thread, gives the terminal back before anything is said, and ends. To be
+/// called by the thread that draws: no other one's panic may be drawn over.
+fn give_back_on_panic(drawing: Arc<Mutex<()>>) {
     let say = panic::take_hook();
+    let drawer = thread::current().id();
     panic::set_hook(Box::new(move |panic| {
+        let _no_more_pictures = (thread::current().id() != drawer)
+            .then(|| drawing.lock().unwrap_or_else(PoisonError::into_inner));
         give_back();
         say(panic);
         process::exit(PANICKED);
