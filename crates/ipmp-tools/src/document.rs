@@ -168,6 +168,8 @@ pub struct Probing {
     pub probes_sent: u64,
     /// Probes answered.
     pub probes_answered: u64,
+    /// Probes that were not answered in time.
+    pub probes_lost: u64,
     /// Probes that were not sent because the daemon was late.
     pub probes_missed: u64,
     /// Probes whose fate is not known because the daemon was late; they count for nothing.
@@ -406,6 +408,7 @@ fn probings(interface: &snapshot::Interface) -> Vec<Probing> {
         targets: Vec::new(),
         probes_sent: 0,
         probes_answered: 0,
+        probes_lost: 0,
         probes_missed: 0,
         probes_void: 0,
         confirmations: 0,
@@ -426,6 +429,7 @@ fn probing_of(interface: &snapshot::Interface, probing: &snapshot::Probing) -> P
         targets: targets.collect(),
         probes_sent: probing.sent,
         probes_answered: probing.acknowledged,
+        probes_lost: probing.lost,
         probes_missed: probing.missed,
         probes_void: probing.void,
         confirmations: probing.confirmations,
