@@ -62,6 +62,7 @@ impl Bed {
             "ip addr add fd00::88/64 dev ge1",
             "ip route add default via 192.168.0.2 dev ge0",
             "ip route add 10.2.0.0/16 via 192.168.0.2 dev ge0 metric 5",
+            "ip route add 10.3.0.0/16 via 192.168.0.2 dev ge0 src 192.168.0.86",
             "ip route add default via fd00::2 dev ge0 metric 1024",
         ] {
             by_hand(&bed.host1, line)?;

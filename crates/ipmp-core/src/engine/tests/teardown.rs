@@ -273,6 +273,7 @@ proptest! {
         with_tests: bool,
         with_inet6: bool,
         steps in prop::collection::vec(model::step(), 0..20),
+        killed_after in prop::option::of(0..40_usize),
     ) {
         let mut host = model::set_up(count, standby_last, with_tests, with_inet6);
         for step in &steps {
@@ -281,7 +282,16 @@ proptest! {
         host.refused.clear();
         host.pass(Duration::from_mins(2));
         let held = model::data_held(&host);
-        tear_down(&mut host);
+        host.killed_after = killed_after;
+        let id = host.begin(Command::Teardown);
+        host.pass(Duration::from_secs(1));
+        model::assert_held(&host, &held);
+        if killed_after.is_some() && host.answer(id).is_none() {
+            host.restart();
+            host.pass(Duration::from_mins(2));
+            tear_down(&mut host);
+        }
+        assert!(host.engine.is_over());
         assert_foreign_only(&host);
         model::assert_held(&host, &held);
     }
