@@ -88,6 +88,7 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
 /// Runs the labs that were asked for; whether all was as expected.
 fn run(options: &Options, out: &mut dyn Write) -> anyhow::Result<bool> {
     let mut stage = Stage::build(options.fault, options.detection, out)?;
+    script::own_addresses(&mut stage)?;
     if options.lab.is_none_or(|lab| lab == 1) {
         script::lab1(&mut stage)?;
     }

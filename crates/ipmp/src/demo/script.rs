@@ -4,14 +4,19 @@ use ipmp_lab::labs::{LAB1, LAB2, Moment};
 
 use super::stage::{Failure, Stage};
 
-/// Lab 1: two active paths, no standby.
-pub(super) fn lab1(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    stage.title("Lab 1: two active NICs, each takes over for the other")?;
+/// What both labs need: a hardware address for each NIC.
+pub(super) fn own_addresses(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    stage.title("Before the labs: a hardware address for each NIC")?;
     stage.types("eeprom 'local-mac-address?'")?;
     stage.types("eeprom 'local-mac-address?=true'")?;
     let answer = stage.types("eeprom 'local-mac-address?'")?;
     let stored = answer.trim().rsplit('=').next().unwrap_or_default();
-    stage.check("local-mac-address?", "true", stored)?;
+    stage.check("local-mac-address?", "true", stored)
+}
+
+/// Lab 1: two active paths, no standby.
+pub(super) fn lab1(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    stage.title("Lab 1: two active NICs, each takes over for the other")?;
     stage.types("ifconfig ge0 unplumb")?;
     stage.types("ifconfig ge1 unplumb")?;
     for line in LAB1 {

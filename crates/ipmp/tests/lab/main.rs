@@ -20,6 +20,7 @@ mod control_socket;
 mod crowd;
 #[expect(dead_code, reason = "shared with a bench, which needs more of it")]
 mod daemon;
+mod demo;
 mod eeprom;
 mod every_verb;
 mod exporter;
@@ -72,6 +73,7 @@ fn tests() -> Vec<Test> {
         carrier::TESTS,
         commands::TESTS,
         control_socket::TESTS,
+        demo::TESTS,
         eeprom::TESTS,
         every_verb::TESTS,
         exporter::TESTS,
