@@ -34,12 +34,7 @@ pub fn run(
             let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
             return console.finish(TOOL, result);
         }
-        [word, ..] => {
-            console.complain(format_args!(
-                "{TOOL}: teardown: {word}: takes no words (see ipmp teardown --help)"
-            ));
-            return FAILED;
-        }
+        _ => return console.misused(arguments, USAGE),
     }
     match environment.daemon.tear_down() {
         Ok(Answer::AlreadyExists) => {
@@ -100,9 +95,8 @@ mod tests {
     fn surplus_words_ask_nothing() {
         for line in ["now", "-f", "--json --help"] {
             let (printed, asked) = teardown(line, Ok(Answer::Done));
-            let word = line.split(' ').next().unwrap();
-            let complaint = "takes no words (see ipmp teardown --help)";
-            let expected = format!("2> ipmp: teardown: {word}: {complaint}\nexit 1\n");
+            let complaint = "does not fit; usage: ipmp teardown";
+            let expected = format!("2> ipmp teardown: {line}: {complaint}\nexit 1\n");
             assert_eq!((printed, asked.len()), (expected, 0));
         }
     }
