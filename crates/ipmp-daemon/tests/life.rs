@@ -308,7 +308,10 @@ fn nothing_to_adopt(run: &RunDirectory) {
     assert!(Client::connect().is_err());
     let usage = call(DAEMON, &["-x"]);
     assert_eq!(usage.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&usage.stderr).contains("usage: in.mpathd"));
+    assert_eq!(
+        String::from_utf8_lossy(&usage.stderr),
+        "in.mpathd: unknown argument '-x' (see in.mpathd --help)\n"
+    );
 }
 
 fn hijacked(run: &RunDirectory) {
