@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::interface::{self, Event, Events, EventsAfter, Execute, Executed};
 use crate::interface::{FinishedProbe, Pong, Probes, Refused, Seen};
 use crate::rundir::{RunDirectory, RunDirectoryError};
+use crate::start::TO_START;
 use crate::wire::{Call, Decoder, FrameError, MAX_REPLY, MAX_REQUEST, Received};
 
 /// How long a daemon may take. It answers a question in milliseconds, and a change within the time
@@ -23,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 pub enum CallError {
     /// No daemon runs in this network namespace.
-    #[error("cannot contact in.mpathd: it is not running")]
+    #[error("in.mpathd is not running ({TO_START})")]
     NotRunning,
     /// The place to look for it could not be found out.
     #[error("cannot contact in.mpathd: {0}")]

@@ -26,4 +26,4 @@ pub mod wire;
 
 pub use client::{CallError, Client};
 pub use rundir::{RunDirectory, RunDirectoryError};
-pub use start::{StartError, ensure_daemon};
+pub use start::{StartError, TO_START, ensure_daemon};

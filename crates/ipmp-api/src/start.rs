@@ -19,6 +19,9 @@ const INSTALLED: &str = "/sbin/in.mpathd";
 /// Environment variable that names another daemon program.
 pub const PROGRAM_VARIABLE: &str = "IPMP_MPATHD";
 
+/// What helps where none runs.
+pub const TO_START: &str = "start it: systemctl start ipmp, or in.mpathd";
+
 /// Why there is no daemon to talk to.
 #[derive(Debug, Error)]
 pub enum StartError {

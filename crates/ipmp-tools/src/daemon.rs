@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
+use ipmp_api::TO_START;
 use ipmp_api::interface::{Event, FinishedProbe};
 use ipmp_core::{Answer, Command, Refusal, Snapshot, Time};
 use ipmp_linux::monotonic_now;
@@ -85,9 +86,6 @@ pub type Each<'a> = &'a mut dyn FnMut(Vec<Event>) -> ControlFlow<()>;
 
 /// What is done with probes as they are answered or lost.
 pub type EachProbes<'a> = &'a mut dyn FnMut(Vec<FinishedProbe>) -> ControlFlow<()>;
-
-/// What helps where none runs.
-pub(crate) const TO_START: &str = "start it: systemctl start ipmp, or in.mpathd";
 
 /// Why the daemon did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

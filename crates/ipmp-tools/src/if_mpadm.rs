@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use ipmp_api::TO_START;
 use ipmp_core::{Command, InterfaceName, Refusal};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Environment, Failure, TO_START};
+use crate::daemon::{Environment, Failure};
 
 const TOOL: &str = "if_mpadm";
 

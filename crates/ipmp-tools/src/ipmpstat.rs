@@ -11,13 +11,14 @@ mod probes;
 use std::io;
 use std::time::Duration;
 
+use ipmp_api::TO_START;
 use ipmp_core::Snapshot;
 use modes::{Field, Mode};
 use names::Names;
 use nix::unistd::gethostname;
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Environment, Failure, TO_START};
+use crate::daemon::{Environment, Failure};
 use crate::terminal::{Size, Terminal, Waited};
 
 const TOOL: &str = "ipmpstat";

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::io;
 
+use ipmp_api::TO_START;
 use ipmp_core::record::{Direction, Outage};
 use ipmp_core::snapshot::{
     Contested, Failing, GroupState, Interface, InterfaceState, Logical, ProbeState,
@@ -11,7 +12,7 @@ use ipmp_core::snapshot::{
 use ipmp_core::{Flags, GroupName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
-use crate::daemon::{Clocks, Environment, Failure, TO_START};
+use crate::daemon::{Clocks, Environment, Failure};
 use crate::document::{self, Document};
 use crate::events::complain;
 use crate::ifconfig::display_name;
