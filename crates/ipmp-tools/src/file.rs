@@ -14,12 +14,21 @@ pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = NamedTempFile::new_in(directory)?;
+    let mut file = NamedTempFile::new_in(directory).map_err(without_path)?;
     file.write_all(text.as_bytes())?;
     file.as_file()
         .set_permissions(Permissions::from_mode(0o644))?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The same error without the name of a file that nobody has asked for.
+fn without_path(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason.to_owned()),
+        None => error,
+    }
 }
 
 /// Makes a directory, if it is not there, in which its owner alone may write, whatever the umask is.
