@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::action::Announcement;
-use crate::asked::Saved;
+use crate::asked::{Logical, Saved};
 use crate::command::{Answer, Command, Refusal};
-use crate::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
-use crate::kernel::{Address, Change, Form, Hop, Link, LinkKind, Sysctl, Via};
+use crate::detect::{Neighbour, Probe, Reply};
+use crate::kernel::{Address, AddressKey, Change, Form, Hop, Link, LinkKind, Via};
 use crate::plan::{Operation, OperationError, Plan};
 use crate::{
     Action, Engine, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName, MacAddress,
-    Record, Settings, Time,
+    Record, Settings, Time, reference,
 };
 
 /// A host with an engine that runs, or was killed.
@@ -35,8 +35,16 @@ pub(super) struct Host {
     /// Links which, after some operation, a route led through whose source would have been a test
     /// address.
     pub(super) bad_sources: BTreeSet<String>,
+    /// The kernel has no memory for this many more operations.
+    pub(super) failing: usize,
+    /// Addresses that another hand put there, to be left alone.
+    pub(super) others: BTreeSet<AddressKey>,
+    /// What operations took away that should be somewhere, or that is not ours.
+    pub(super) lost: Vec<String>,
     /// The daemon is killed before this many more operations are done.
     pub(super) killed_after: Option<usize>,
+    /// It was.
+    pub(super) is_dead: bool,
     answers: BTreeMap<u64, Result<Answer, Refusal>>,
     replies: VecDeque<(Time, Reply)>,
     next_index: u32,
@@ -59,7 +67,11 @@ impl Host {
             operations: Vec::new(),
             refused: Vec::new(),
             bad_sources: BTreeSet::new(),
+            failing: 0,
+            others: BTreeSet::new(),
+            lost: Vec::new(),
             killed_after: None,
+            is_dead: false,
             answers: BTreeMap::new(),
             replies: VecDeque::new(),
             next_index: 1,
@@ -76,6 +88,7 @@ impl Host {
     /// A new daemon on the host, with what the last one saved.
     pub(super) fn restart(&mut self) {
         self.killed_after = None;
+        self.is_dead = false;
         self.replies.clear();
         self.records.clear();
         self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
@@ -89,29 +102,10 @@ impl Host {
 
     /// A device appears.
     pub(super) fn plug(&mut self, name: &str) {
-        let index = self.next_index;
-        self.next_index += 1;
-        let number = u8::try_from(index).unwrap();
-        let loopback = name == "lo";
-        let link = Link {
-            index,
-            name: name.parse().unwrap(),
-            mac: Some(MacAddress([8, 0, 0x20, 0xc0, 0xff, number])).filter(|_| !loopback),
-            permanent_mac: None,
-            mtu: if loopback { 65536 } else { 1500 },
-            up: true,
-            carrier: true,
-            kind: if loopback {
-                LinkKind::Loopback
-            } else {
-                LinkKind::Broadcast
-            },
-        };
-        for sysctl in Sysctl::ALL {
-            self.kernel.sysctls.insert((index, sysctl), 0);
-        }
-        self.change(Change::Link(link));
-        if loopback {
+        let link = self.new_link(name);
+        let index = link.index;
+        self.by_hand(|kernel| reference::plug(kernel, link));
+        if name == "lo" {
             self.change(Change::Address(Address {
                 index,
                 address: InterfaceAddress::new("127.0.0.1".parse().unwrap(), 8),
@@ -125,6 +119,28 @@ impl Host {
                 dynamic: false,
                 form: Form::default(),
             }));
+        }
+    }
+
+    /// A device as it comes out of its box.
+    pub(super) fn new_link(&mut self, name: &str) -> Link {
+        let index = self.next_index;
+        self.next_index += 1;
+        let [.., high, low] = index.to_be_bytes();
+        let loopback = name == "lo";
+        Link {
+            index,
+            name: name.parse().unwrap(),
+            mac: Some(MacAddress([8, 0, 0x20, 0xc0, 0xff - high, low])).filter(|_| !loopback),
+            permanent_mac: None,
+            mtu: if loopback { 65536 } else { 1500 },
+            up: true,
+            carrier: true,
+            kind: if loopback {
+                LinkKind::Loopback
+            } else {
+                LinkKind::Broadcast
+            },
         }
     }
 
@@ -161,6 +177,12 @@ impl Host {
         self.feed(Event::Kernel(changes));
     }
 
+    /// Another hand does something, and netlink tells.
+    pub(super) fn by_hand(&mut self, deed: impl FnOnce(&mut Kernel) -> Vec<Change>) {
+        let told = deed(&mut self.kernel);
+        self.feed(Event::Kernel(told));
+    }
+
     pub(super) fn index(&self, name: &str) -> u32 {
         self.kernel.link(&name.parse().unwrap()).unwrap().index
     }
@@ -169,7 +191,7 @@ impl Host {
     pub(super) fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
         let id = self.begin(command);
         // A daemon that was killed answers nothing.
-        let killed = self.killed_after == Some(0);
+        let killed = self.is_dead;
         let silence = Err(Refusal::Invalid("no answer".to_owned()));
         self.answers
             .remove(&id)
@@ -272,6 +294,7 @@ impl Host {
     /// Virtual time passes.
     pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
+        let mut idle = 0;
         loop {
             let reply = self.replies.front().map(|&(at, _)| at);
             let next = [self.engine.next_deadline(), reply]
@@ -281,6 +304,8 @@ impl Host {
             let Some(at) = next.filter(|&at| at <= end) else {
                 break;
             };
+            idle = if at > self.now { 0 } else { idle + 1 };
+            assert!(idle < 10_000, "deadlines are never over");
             self.now = self.now.max(at);
             if reply.is_some_and(|due| due <= self.now) {
                 if let Some((_, reply)) = self.replies.pop_front() {
@@ -336,6 +361,9 @@ impl Host {
     }
 
     fn feed(&mut self, event: Event) {
+        if self.is_dead {
+            return;
+        }
         let mut events = VecDeque::from([event]);
         let mut rounds = 0;
         while let Some(event) = events.pop_front() {
@@ -382,31 +410,77 @@ impl Host {
         for operation in plan.operations {
             if let Some(left) = &mut self.killed_after {
                 if *left == 0 {
+                    self.is_dead = true;
                     return None;
                 }
                 *left -= 1;
             }
             self.operations.push(operation.to_string());
-            let (changes, result) = if self.refuses(&operation) {
-                (
-                    Vec::new(),
-                    Err(OperationError {
-                        errno: 1,
-                        text: "refused".to_owned(),
-                    }),
-                )
-            } else {
-                self.operate(&operation)
+            let result = match self.refusal(&operation) {
+                Some(refusal) => Err(refusal),
+                None => reference::carry_out(&mut self.kernel, &operation),
             };
-            for change in changes {
-                self.kernel.apply(change.clone());
-                told.push(change);
-            }
+            results.push(result.map(|changes| {
+                self.note_lost(&operation, &changes);
+                told.extend(changes);
+            }));
             let bad = self.links_with_bad_source();
             self.bad_sources.extend(bad);
-            results.push(result);
         }
         Some(vec![Event::Kernel(told), Event::Applied(results)])
+    }
+
+    /// Why the kernel refuses an operation, if it does.
+    fn refusal(&mut self, operation: &Operation) -> Option<OperationError> {
+        let (errno, text) = if self.failing > 0 {
+            self.failing -= 1;
+            (105, "No buffer space available")
+        } else {
+            let text = operation.to_string();
+            let mut refused = self.refused.iter();
+            refused.find(|refused| text.contains(*refused))?;
+            (1, "refused")
+        };
+        Some(OperationError {
+            errno,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Takes note of what an operation took away that should be somewhere, or that is not ours.
+    fn note_lost(&mut self, operation: &Operation, changes: &[Change]) {
+        for change in changes {
+            let Change::AddressGone(index, address) = change else {
+                continue;
+            };
+            // Outside groups the kernel takes along what it takes along.
+            let link = self.kernel.links.get(index);
+            let is_theirs = self.others.remove(&(*index, *address))
+                && !self.engine.our_addresses().contains(&(*index, address.ip))
+                && link.is_some_and(|link| self.engine.is_member(&link.name));
+            if is_theirs || self.is_missed(address.ip) {
+                self.lost.push(format!("{operation} takes {address} away"));
+            }
+        }
+    }
+
+    /// Whether a data address is nowhere, though its group has a member that is there.
+    fn is_missed(&self, ip: IpAddr) -> bool {
+        let mut logicals = self.engine.asked.logicals.iter();
+        let is_it = |logical: &&Logical| logical.address.ip == ip;
+        let Some(logical) = logicals.find(is_it) else {
+            return false;
+        };
+        let home = &logical.home.interface;
+        let group = self.engine.group_of(home);
+        let mut interfaces = self.engine.asked.interfaces.iter();
+        let is_possible = interfaces.any(|(name, interface)| {
+            let is_mate = group.is_some() && interface.group.as_ref() == group;
+            (is_mate || name == home) && self.kernel.link(name).is_some()
+        });
+        let mut there = self.kernel.addresses.keys();
+        let is_there = there.any(|(_, address)| address.ip == ip);
+        logical.is_movable() && logical.is_up() && is_possible && !is_there
     }
 
     /// Links which a route of ours leads through, naming no source, and whose first IPv4 address is one
@@ -437,197 +511,12 @@ impl Host {
             .collect()
     }
 
-    fn refuses(&self, operation: &Operation) -> bool {
-        let text = operation.to_string();
-        self.refused.iter().any(|refused| text.contains(refused))
-    }
-
-    /// What the kernel does for an operation.
-    fn operate(&mut self, operation: &Operation) -> (Vec<Change>, Result<(), OperationError>) {
-        let fail = |errno, text: &str| {
-            (
-                Vec::new(),
-                Err(OperationError {
-                    errno,
-                    text: text.to_owned(),
-                }),
-            )
-        };
-        let changes = match operation {
-            Operation::AddAddress(new) => {
-                if !self.kernel.links.contains_key(&new.index) {
-                    return fail(19, "No such device");
-                }
-                let secondary = self.kernel.addresses_on(new.index).any(|there| {
-                    there.address != new.address
-                        && !there.secondary
-                        && there.address.family() == Family::Inet
-                        && there.address.subnet() == new.address.subnet()
-                });
-                let there = self.kernel.addresses.get(&(new.index, new.address));
-                if let Some(there) = there.filter(|_| new.address.family() == Family::Inet) {
-                    // All else stays as it is.
-                    return (
-                        vec![Change::Address(Address {
-                            protocol: new
-                                .plain
-                                .map_or(crate::kernel::PROTOCOL, |plain| plain.protocol),
-                            deprecated: new.deprecated,
-                            ..there.clone()
-                        })],
-                        Ok(()),
-                    );
-                }
-                vec![Change::Address(Address {
-                    index: new.index,
-                    address: new.address,
-                    broadcast: new.broadcast,
-                    label: new.label.clone(),
-                    protocol: new
-                        .plain
-                        .map_or(crate::kernel::PROTOCOL, |plain| plain.protocol),
-                    deprecated: new.deprecated,
-                    secondary,
-                    no_prefix_route: new.no_prefix_route,
-                    duplicate: false,
-                    dynamic: false,
-                    form: new.plain.map_or(
-                        Form {
-                            nodad: new.address.family() == Family::Inet6,
-                            ..Form::default()
-                        },
-                        |plain| plain.form,
-                    ),
-                })]
-            }
-            Operation::RemoveAddress { index, address } => self.remove_address(*index, *address),
-            Operation::SetNexthop(nexthop) => {
-                let links = match &nexthop.hop {
-                    Hop::Link { index, .. } => self.kernel.links.get(index).map(|link| vec![link]),
-                    Hop::Group(members) => members
-                        .iter()
-                        .all(|id| self.kernel.nexthops.contains_key(id))
-                        .then(Vec::new),
-                };
-                match links {
-                    Some(links) if links.iter().all(|link| link.is_running()) => {
-                        vec![Change::Nexthop(nexthop.clone())]
-                    }
-                    _ => return fail(100, "Carrier for nexthop device is down"),
-                }
-            }
-            Operation::RemoveNexthop(id) => vec![Change::NexthopGone(*id)],
-            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => {
-                if let Via::Nexthop(id) = route.via
-                    && !self.kernel.nexthops.contains_key(&id)
-                {
-                    return fail(22, "Nexthop id does not exist");
-                }
-                let mut changes: Vec<Change> = self
-                    .kernel
-                    .routes
-                    .iter()
-                    .filter(|there| {
-                        there.protocol == route.protocol
-                            && (there.destination, there.metric)
-                                == (route.destination, route.metric)
-                    })
-                    .map(|there| Change::RouteGone(there.clone()))
-                    .collect();
-                changes.push(Change::Route(route.clone()));
-                changes
-            }
-            Operation::RemoveRoute(route) => vec![Change::RouteGone(route.clone())],
-            Operation::SetUp { index, .. }
-            | Operation::SetMac { index, .. }
-            | Operation::SetMtu { index, .. } => {
-                let Some(mut link) = self.kernel.links.get(index).cloned() else {
-                    return fail(19, "No such device");
-                };
-                match operation {
-                    Operation::SetUp { up, .. } => link.up = *up,
-                    Operation::SetMac { mac, .. } => link.mac = Some(*mac),
-                    Operation::SetMtu { mtu, .. } => link.mtu = *mtu,
-                    _ => {}
-                }
-                vec![Change::Link(link)]
-            }
-            Operation::SetSysctl {
-                index,
-                sysctl,
-                value,
-                ..
-            } => {
-                self.kernel.sysctls.insert((*index, *sysctl), *value);
-                Vec::new()
-            }
-        };
-        (changes, Ok(()))
-    }
-
-    /// With a primary address go its secondaries, unless they are promoted.
-    fn remove_address(&mut self, index: u32, address: InterfaceAddress) -> Vec<Change> {
-        let Some(gone) = self.kernel.addresses.get(&(index, address)).cloned() else {
-            return Vec::new();
-        };
-        let mut changes = vec![Change::AddressGone(index, address)];
-        if gone.secondary || address.family() == Family::Inet6 {
-            return changes;
-        }
-        let promotes = self
-            .kernel
-            .sysctls
-            .get(&(index, Sysctl::PromoteSecondaries))
-            == Some(&1);
-        let mut secondaries = self
-            .kernel
-            .addresses_on(index)
-            .filter(|there| there.secondary && there.address.subnet() == address.subnet());
-        if promotes {
-            changes.extend(secondaries.next().map(|there| {
-                Change::Address(Address {
-                    secondary: false,
-                    ..there.clone()
-                })
-            }));
-        } else {
-            changes.extend(secondaries.map(|there| Change::AddressGone(index, there.address)));
-        }
-        changes
-    }
-
-    /// The network: a neighbour `.2` (or `::2`) answers everything that gets through.
+    /// The network answers what gets through.
     fn answer_probe(&mut self, probe: &Probe) {
-        let link = self.kernel.links.get(&probe.index());
-        let gets_through =
-            link.is_some_and(Link::is_running) && !self.silent.contains(probe.interface().as_str());
-        if !gets_through {
-            return;
+        if !self.silent.contains(probe.interface().as_str()) {
+            let answer = reference::answer(&self.kernel, self.now, probe);
+            self.replies.extend(answer);
         }
-        let source = match probe.target() {
-            IpAddr::V4(target) if target.is_multicast() => "192.168.0.2".parse().unwrap(),
-            IpAddr::V6(target) if target.is_multicast() => "fe80::2".parse().unwrap(),
-            target => target,
-        };
-        let received = self.now + Duration::from_micros(300);
-        let reply = match probe {
-            Probe::Echo(echo) => Reply::Echo(EchoReply {
-                index: echo.index,
-                source,
-                destination: echo.source,
-                identifier: echo.identifier,
-                sequence: echo.sequence,
-                payload: echo.payload,
-                received,
-            }),
-            Probe::Solicitation(solicitation) => Reply::Advertisement(Advertisement {
-                index: solicitation.index,
-                target: source,
-                mac: MacAddress([2, 0, 0, 0, 0, 0xfe]),
-                received,
-            }),
-        };
-        self.replies.push_back((received, reply));
     }
 }
 
