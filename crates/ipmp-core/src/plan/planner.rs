@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::asked::NexthopKey;
 use crate::desired::{Desired, Through};
-use crate::kernel::{Address, Hop, Kernel, Nexthop, PROTOCOL, Route, Sysctl, Via};
+use crate::kernel::{Address, AddressKey, Hop, Kernel, Nexthop, PROTOCOL, Route, Sysctl, Via};
 use crate::plan::{NewAddress, Operation, Plan, plain};
 use crate::{Family, InterfaceAddress, InterfaceName};
 
@@ -57,22 +57,17 @@ pub fn plan(
 
     put_back(kernel, desired, &mut operations);
 
-    let mut leaving: BTreeSet<u32> = BTreeSet::new();
-    let mut are_strangers_left = false;
-    for address in kernel.addresses.values() {
-        let key = (address.index, address.address);
-        if desired.addresses.contains_key(&key) || !is_ours(address) {
-            continue;
-        }
-        leaving.insert(address.index);
-        are_strangers_left |= !plain::holds_place(desired, address);
-        let stays = is_missed(kernel, desired, address, is_settled)
-            || takes_others(kernel, desired, address, is_settled);
-        if !stays {
-            let (index, address) = key;
-            operations.push(Operation::RemoveAddress { index, address });
-        }
-    }
+    let going: Vec<&Address> = kernel
+        .addresses
+        .values()
+        .filter(|there| !desired.addresses.contains_key(&(there.index, there.address)))
+        .filter(|there| is_ours(there))
+        .collect();
+    old_addresses(kernel, desired, &going, is_settled, &mut operations);
+    let leaving: BTreeSet<u32> = going.iter().map(|address| address.index).collect();
+    let are_strangers_left = going
+        .iter()
+        .any(|address| !plain::holds_place(desired, address));
     if !are_strangers_left {
         plain::convert(kernel, desired, &mut operations);
     }
@@ -106,8 +101,76 @@ pub fn plan(
     Plan { operations }
 }
 
-/// Whether an address that is to go would be missed: its successor is not in place yet.
-fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool) -> bool {
+/// Removes addresses that nobody misses.
+fn old_addresses(
+    kernel: &Kernel,
+    desired: &Desired,
+    going: &[&Address],
+    is_settled: bool,
+    operations: &mut Vec<Operation>,
+) {
+    let wanted = |there: &Address| desired.addresses.get(&(there.index, there.address));
+    let all_taken: BTreeSet<AddressKey> = going
+        .iter()
+        .flat_map(|old| taken_along(kernel, old))
+        .filter_map(wanted)
+        .map(|wanted| (wanted.index, wanted.address))
+        .collect();
+    for old in going {
+        let is_missed = is_missed(kernel, desired, old, is_settled, &all_taken);
+        if is_missed || takes_others(kernel, desired, old, is_settled) {
+            continue;
+        }
+        // Secondaries that go along are put anew; second entries hold their places.
+        let taken: Vec<&NewAddress> = taken_along(kernel, old).filter_map(wanted).collect();
+        let unheld: Vec<NewAddress> = taken
+            .iter()
+            .map(|taken| holding(taken))
+            .filter(|holding| {
+                let key = (holding.index, holding.address);
+                !kernel.addresses.contains_key(&key)
+            })
+            .collect();
+        if unheld.is_empty() {
+            let (index, address) = (old.index, old.address);
+            operations.push(Operation::RemoveAddress { index, address });
+            let anew = taken.into_iter().cloned();
+            operations.extend(anew.map(Operation::AddAddress));
+        } else {
+            operations.extend(unheld.into_iter().map(Operation::AddAddress));
+        }
+    }
+}
+
+/// A second entry for an address, with the longest prefix, by which it stays reachable while it is put
+/// anew.
+fn holding(address: &NewAddress) -> NewAddress {
+    let bits = address.address.family().bits();
+    NewAddress {
+        address: InterfaceAddress::new(address.address.ip, bits),
+        ..address.clone()
+    }
+}
+
+/// The addresses that the kernel removes with one: its secondaries, unless one is promoted.
+fn taken_along<'k>(kernel: &'k Kernel, old: &Address) -> impl Iterator<Item = &'k Address> {
+    let takes = !old.secondary && !kernel.promotes_secondaries(old.index);
+    let subnet = old.address.subnet();
+    kernel
+        .addresses_on(old.index)
+        .filter(move |there| takes && there.secondary && there.address.subnet() == subnet)
+}
+
+/// Whether an address that is to go would be missed: its successor is not in place yet, or holds no
+/// longer than the addresses that are `taken` along with others.
+fn is_missed(
+    kernel: &Kernel,
+    desired: &Desired,
+    old: &Address,
+    is_settled: bool,
+    taken: &BTreeSet<AddressKey>,
+) -> bool {
+    let is_holding = old.address.prefix == old.address.family().bits();
     desired.addresses.iter().any(|(key, wanted)| {
         wanted.address.ip == old.address.ip
             && kernel.addresses.get(key).is_none_or(|there| {
@@ -115,29 +178,24 @@ fn is_missed(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool
                 stands_first(kernel, desired, there)
                     || is_outdated(kernel, desired, there, wanted)
                     || (!is_settled && there.index == old.index)
+                    || (is_holding && taken.contains(key))
             })
     })
 }
 
-/// Whether other addresses would go with an address that is to go: they are its secondaries, and are
-/// not promoted though they should be, as the sysctl cannot be set.
+/// Whether others go with an address that is to go, and it must wait for that: until they are promoted,
+/// on a member, where they are as soon as the sysctl can be set; until their own successors are in place.
 fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool) -> bool {
     let promote = (old.index, Sysctl::PromoteSecondaries);
     let should_promote = desired
         .sysctls
         .iter()
         .any(|(index, _, sysctl, _)| (*index, *sysctl) == promote);
-    !old.secondary
-        && should_promote
-        && !kernel.promotes_secondaries(old.index)
-        && kernel.addresses_on(old.index).any(|other| {
-            let is_wanted = desired
-                .addresses
-                .contains_key(&(other.index, other.address));
-            other.secondary
-                && other.address.subnet() == old.address.subnet()
-                && (is_wanted || is_missed(kernel, desired, other, is_settled))
-        })
+    taken_along(kernel, old).any(|other| {
+        let key = (other.index, other.address);
+        let is_wanted = desired.addresses.contains_key(&key);
+        should_promote || !is_wanted && is_missed(kernel, desired, other, is_settled, &BTreeSet::new())
+    })
 }
 
 /// Nexthops through which something still goes that is to stay.
@@ -259,17 +317,12 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
         }) {
             continue;
         }
-        let bits = wanted.address.family().bits();
-        let holding = InterfaceAddress::new(wanted.address.ip, bits);
-        if kernel.addresses.contains_key(&(wanted.index, holding)) {
+        let holding = holding(wanted);
+        if kernel.addresses.contains_key(&(holding.index, holding.address)) {
             let (index, address) = (wanted.index, wanted.address);
             operations.push(Operation::RemoveAddress { index, address });
             operations.push(Operation::AddAddress(wanted.clone()));
         } else {
-            let holding = NewAddress {
-                address: holding,
-                ..wanted.clone()
-            };
             operations.push(Operation::AddAddress(holding));
         }
     }

@@ -1,5 +1,7 @@
 //! What a command asked for that the daemon was killed amid is finished by the next one.
 
+use std::time::Duration;
+
 use super::host::Host;
 use crate::kernel::{Address, Change};
 
@@ -47,5 +49,31 @@ fn removeif_killed_amid_it_is_finished() {
         let host = after("ge0 removeif 192.168.0.11", killed_after);
         assert_eq!(host.holders("192.168.0.11"), [""; 0]);
         assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+    }
+}
+
+/// promote_secondaries cannot be set: an address that leaves would take along those that came after it.
+#[test]
+fn leaving_a_group_killed_amid_it_takes_no_other_address_along() {
+    for killed_after in 0..16 {
+        let mut host = Host::new(&["ge0", "ge1", "ge2"]);
+        for (i, nic) in ["ge0", "ge1", "ge2"].into_iter().enumerate() {
+            host.ifconfig(&format!("{nic} plumb 192.168.0.{} group g up", 10 + i));
+        }
+        host.refused.push("set promote_secondaries".to_owned());
+        host.unplug("ge2");
+        host.carrier("ge0", false);
+        host.carrier("ge1", false);
+        host.plug("ge2");
+        host.pass(Duration::from_mins(1));
+        host.killed_after = Some(killed_after);
+        host.ifconfig("ge2 group none");
+        assert_eq!(host.lost, [""; 0], "after {killed_after}");
+        host.restart();
+        assert_eq!(host.lost, [""; 0], "after {killed_after}");
+        assert_eq!(host.holders("192.168.0.12"), ["ge2"]);
+        // Nothing stays behind.
+        let on_ge2 = host.kernel.addresses_on(host.index("ge2")).count();
+        assert_eq!(on_ge2, 1, "after {killed_after}");
     }
 }
