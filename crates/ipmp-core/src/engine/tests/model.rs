@@ -1,92 +1,52 @@
-//! Random histories against the invariants: whatever happens in whatever order, as soon as things
-//! are quiet every data address is on exactly one interface that works, if there is one; test
-//! addresses never move; what a killed daemon left is mended by the next; and when nothing changed
-//! nothing is planned; and whoever follows the records knows how everything is.
+//! Random histories against the invariants.
+//!
+//! Whatever happens in whatever order ([`steps`]):
+//!
+//! * no operation takes a data address away that is nowhere else, or an address of another hand's;
+//! * as soon as things are quiet every data address is on exactly one interface, one that works if there
+//!   is one, and test addresses are at home;
+//! * what a killed daemon left is mended by the next;
+//! * when nothing changed nothing is planned;
+//! * whoever follows the records knows how everything is.
+//!
+//! Some histories are tried each time, half a million steps of each kind of host when asked for:
+//!
+//! ```text
+//! cargo test --release -p ipmp-core --lib -- --ignored --nocapture half_a_million_steps
+//! ```
+//!
+//! The seed is printed; `PROPTEST_RNG_SEED` has it tried again. A history that fails is made as short as
+//! it still fails.
 
+mod steps;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
+use self::steps::{NAMES, OUTSIDE, Step, step, take};
 use super::host::Host;
-use crate::kernel::{Change, Via};
+use crate::asked::Logical;
+use crate::kernel::{Change, PROTOCOL, Via};
 use crate::snapshot::InterfaceState;
-use crate::{Command, Flags, Record};
+use crate::{InterfaceName, Record};
 
-const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
+/// How many steps are asserted to have been taken on hosts with test addresses, and on those without.
+const HALF_A_MILLION: u64 = 500_000;
 
-/// What the kernel may refuse, by the text of the operation.
-const REFUSED: [&str; 5] = [
-    "add address",
-    "remove address",
-    "set nexthop",
-    "route",
-    "set ",
-];
+/// What a host is set up as: how many interfaces, whether the last one is a standby, whether there are
+/// test addresses, and IPv6 ones.
+type Shape = (usize, bool, bool, bool);
 
-/// Something that happens to a host. Numbers choose among what is there.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Carrier(usize, bool),
-    AdminUp(usize, bool),
-    Silence(usize, bool),
-    Unplug(usize),
-    Plug(usize),
-    Pass(u64),
-    Offline(usize, bool),
-    Failback(bool),
-    /// The daemon dies after so many more operations, something happens to an interface's cable
-    /// meanwhile, and a new daemon starts.
-    Kill(usize, usize, bool),
-    /// The same while it takes an interface out of its group, or puts it back.
-    KillInGroup(usize, usize, bool),
-    /// The kernel refuses operations of a kind.
-    Refuse(usize),
-    /// The kernel refuses nothing any more, and time passes.
-    Permit,
-    /// Another hand removes an address.
-    StealAddress(usize),
-    /// Another hand removes a nexthop.
-    StealNexthop(usize),
-    /// Another hand removes a route.
-    StealRoute(usize),
-    /// Another hand puts sysctls back.
-    ResetSysctls(usize),
-    /// Another interface leaves its group, or joins it again.
-    Group(usize, bool),
-    Standby(usize, bool),
-    /// The administrator moves an address.
-    Move(usize, usize),
-}
-
-pub(super) fn step() -> impl Strategy<Value = Step> {
-    let nic = || 0..NAMES.len();
-    prop_oneof![
-        4 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Carrier(i, on)),
-        1 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::AdminUp(i, on)),
-        4 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Silence(i, on)),
-        1 => nic().prop_map(Step::Unplug),
-        2 => nic().prop_map(Step::Plug),
-        3 => (0..40_u64).prop_map(Step::Pass),
-        2 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Offline(i, on)),
-        1 => any::<bool>().prop_map(Step::Failback),
-        3 => (0..12_usize, nic(), any::<bool>()).prop_map(|(n, i, on)| Step::Kill(n, i, on)),
-        2 => (0..12_usize, nic(), any::<bool>()).prop_map(|(n, i, on)| Step::KillInGroup(n, i, on)),
-        1 => (0..REFUSED.len()).prop_map(Step::Refuse),
-        2 => Just(Step::Permit),
-        2 => (0..16_usize).prop_map(Step::StealAddress),
-        1 => (0..8_usize).prop_map(Step::StealNexthop),
-        1 => (0..4_usize).prop_map(Step::StealRoute),
-        1 => nic().prop_map(Step::ResetSysctls),
-        1 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Group(i, on)),
-        1 => (nic(), any::<bool>()).prop_map(|(i, on)| Step::Standby(i, on)),
-        2 => (0..16_usize, nic()).prop_map(|(n, i)| Step::Move(n, i)),
-    ]
-}
-
-pub(super) fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
+fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
     let names = NAMES.get(..count).unwrap();
-    let mut host = Host::new(names);
+    let mut all = names.to_vec();
+    all.push(OUTSIDE);
+    let mut host = Host::new(&all);
     for (i, name) in names.iter().enumerate() {
         let standby = standby_last && i + 1 == count;
         if standby {
@@ -113,176 +73,6 @@ pub(super) fn set_up(count: usize, standby_last: bool, with_tests: bool, with_in
     }
     host.pass(Duration::from_mins(1));
     host
-}
-
-pub(super) fn take(host: &mut Host, step: &Step) {
-    let has = |host: &Host, i: usize| host.kernel.link(&NAMES[i].parse().unwrap()).cloned();
-    match *step {
-        Step::Carrier(i, on) => {
-            if has(host, i).is_some() {
-                host.carrier(NAMES[i], on);
-            }
-        }
-        Step::AdminUp(i, on) => {
-            if let Some(mut link) = has(host, i) {
-                link.up = on;
-                host.change(Change::Link(link));
-            }
-        }
-        Step::Silence(i, on) => {
-            if on {
-                host.silent.insert(NAMES[i].to_owned());
-            } else {
-                host.silent.remove(NAMES[i]);
-            }
-        }
-        Step::Unplug(i) => {
-            if has(host, i).is_some() {
-                host.unplug(NAMES[i]);
-            }
-        }
-        Step::Plug(i) => {
-            let is_known = host
-                .engine
-                .snapshot()
-                .interfaces
-                .iter()
-                .any(|known| known.name.as_str() == NAMES[i]);
-            if is_known && has(host, i).is_none() {
-                host.plug(NAMES[i]);
-            }
-        }
-        Step::Pass(seconds) => host.pass(Duration::from_secs(seconds)),
-        Step::Offline(i, true) => {
-            host.ifconfig(&format!("{} offline", NAMES[i]));
-        }
-        Step::Offline(i, false) => {
-            host.ifconfig(&format!("{} online", NAMES[i]));
-        }
-        Step::Failback(failback) => {
-            let mut settings = host.settings.clone();
-            settings.common.failback = failback;
-            host.configure(settings);
-        }
-        Step::Kill(after, i, on) => {
-            let held = data_held(host);
-            host.killed_after = Some(after);
-            if has(host, i).is_some() {
-                host.carrier(NAMES[i], on);
-            }
-            assert_held(host, &held);
-            host.restart();
-        }
-        // The addresses of an absent interface have no other place when their group dissolves.
-        Step::KillInGroup(..) | Step::Group(..) if is_any_absent(host) => {}
-        Step::KillInGroup(after, i, on) => {
-            let held = data_held(host);
-            host.killed_after = Some(after);
-            let group = if on { "g" } else { "none" };
-            host.ifconfig(&format!("{} group {group}", NAMES[i]));
-            assert_held(host, &held);
-            host.restart();
-        }
-        Step::Refuse(i) => host.refused.push(REFUSED[i].to_owned()),
-        Step::Permit => {
-            host.refused.clear();
-            host.pass(Duration::from_mins(2));
-        }
-        Step::StealAddress(i) => {
-            let key = host.kernel.addresses.keys().nth(i).copied();
-            if let Some((index, address)) = key
-                && host.kernel.links[&index].name.as_str() != "lo"
-            {
-                host.change(Change::AddressGone(index, address));
-            }
-        }
-        Step::StealNexthop(i) => {
-            if let Some(&id) = host.kernel.nexthops.keys().nth(i) {
-                host.change(Change::NexthopGone(id));
-            }
-        }
-        Step::StealRoute(i) => {
-            if let Some(route) = host.kernel.routes.iter().nth(i).cloned() {
-                host.change(Change::RouteGone(route));
-            }
-        }
-        Step::ResetSysctls(i) => {
-            if let Some(link) = has(host, i) {
-                for value in host
-                    .kernel
-                    .sysctls
-                    .iter_mut()
-                    .filter(|((on, _), _)| *on == link.index)
-                {
-                    *value.1 = 0;
-                }
-                let kernel = host.kernel.clone();
-                host.change(Change::Resync(kernel));
-            }
-        }
-        Step::Group(i, on) => {
-            host.ifconfig(&format!(
-                "{} group {}",
-                NAMES[i],
-                if on { "g" } else { "none" }
-            ));
-        }
-        Step::Standby(i, on) => {
-            host.ifconfig(&format!(
-                "{} {}standby",
-                NAMES[i],
-                if on { "" } else { "-" }
-            ));
-        }
-        Step::Move(n, i) => {
-            let address = data_held(host).get(n).map(|ip| ip.parse().unwrap());
-            if let Some(address) = address {
-                let interface = NAMES[i].parse().unwrap();
-                // Whether it may is seen by what comes of it.
-                let _ = host.ask(Command::Move { address, interface });
-            }
-        }
-    }
-}
-
-fn is_any_absent(host: &Host) -> bool {
-    host.engine
-        .snapshot()
-        .interfaces
-        .iter()
-        .any(|interface| interface.index.is_none())
-}
-
-/// Whether an interface is absent and in no group, so that its addresses belong nowhere.
-fn is_any_homeless(host: &Host) -> bool {
-    let snapshot = host.engine.snapshot();
-    snapshot
-        .interfaces
-        .iter()
-        .any(|i| i.index.is_none() && i.group.is_none())
-}
-
-/// Data addresses that some link holds.
-pub(super) fn data_held(host: &Host) -> Vec<String> {
-    let snapshot = host.engine.snapshot();
-    let logicals = snapshot
-        .interfaces
-        .iter()
-        .filter(|i| !i.loopback)
-        .flat_map(|i| &i.logicals);
-    logicals
-        .filter(|logical| !logical.placeholder && !logical.flags.contains(Flags::NOFAILOVER))
-        .filter(|logical| !logical.address.is_link_local6())
-        .map(|logical| logical.address.ip.to_string())
-        .filter(|ip| !host.holders(ip).is_empty())
-        .collect()
-}
-
-/// What was somewhere is somewhere.
-pub(super) fn assert_held(host: &Host, held: &[String]) {
-    for ip in held {
-        assert!(!host.holders(ip).is_empty(), "{ip} is nowhere");
-    }
 }
 
 /// Whoever has followed the records knows how everything is.
@@ -322,71 +112,41 @@ fn assert_recorded(host: &Host) {
     assert_eq!(groups, states);
 }
 
-fn check(host: &mut Host) {
+/// Whether the kernel does what it is told at present, and nobody undoes it.
+fn is_undisturbed(host: &Host) -> bool {
+    host.refused.is_empty()
+        && host.failing == 0
+        && host.engine.failing().is_empty()
+        && host.engine.contested().is_empty()
+}
+
+/// Asserts what must be so after any step; whether all of that could be asked.
+fn check(host: &mut Host) -> bool {
+    assert_eq!(host.lost, [""; 0]);
     assert_recorded(host);
-    if !host.refused.is_empty() {
-        // It cannot be as it should. What must not happen is seen by who takes steps.
-        return;
+    if !is_undisturbed(host) {
+        // It cannot be as it should.
+        return false;
     }
     // The last address of an interface goes a moment after it moved.
     if host.engine.lingering.is_any() {
         host.pass(Duration::from_millis(200));
     }
-    let snapshot = host.engine.snapshot();
-    let works = |name: &str| {
-        snapshot.interfaces.iter().any(|interface| {
-            interface.name.as_str() == name
-                && matches!(
-                    interface.state,
-                    InterfaceState::Ok | InterfaceState::Unknown
-                )
-        })
-    };
-    for interface in snapshot
-        .interfaces
-        .iter()
-        .filter(|interface| !interface.loopback)
-    {
-        for logical in &interface.logicals {
-            let ip = logical.address.ip.to_string();
-            let holders = host.holders(&ip);
-            let is_data =
-                !logical.flags.contains(Flags::NOFAILOVER) && !logical.address.is_link_local6();
-            if logical.placeholder || logical.address.ip.is_unspecified() {
-            } else if is_data && logical.flags.contains(Flags::UP) {
-                assert!(holders.len() <= 1, "{ip} is on {holders:?}");
-                if interface.index.is_some() {
-                    assert_eq!(holders, [interface.name.as_str()], "{ip}");
-                }
-                let home = snapshot
-                    .interfaces
-                    .iter()
-                    .find(|i| i.name == logical.home.interface);
-                let group = home.and_then(|home| home.group.clone());
-                let recovers = host
-                    .engine
-                    .watch
-                    .is_recovering(host.now, &"g".parse().unwrap());
-                if let Some(wanted) = &logical.moved_to
-                    && works(wanted.as_str())
-                    && !host.engine.barred(logical.address.ip).contains(wanted)
-                {
-                    assert_eq!(interface.name, *wanted, "{ip} was moved");
-                }
-                let somebody_works = snapshot.interfaces.iter().any(|other| {
-                    other.group == group && group.is_some() && works(other.name.as_str())
-                });
-                if somebody_works && !recovers {
-                    assert!(
-                        works(interface.name.as_str()),
-                        "{ip} is on {}",
-                        interface.name
-                    );
-                }
-            } else if !is_data {
-                assert_eq!(logical.name, logical.home, "a test address moved");
-            }
+    for logical in &host.engine.asked.logicals {
+        if logical.address.is_link_local6() || logical.address.ip.is_unspecified() {
+        } else if logical.is_movable() && logical.is_up() {
+            check_data(host, logical);
+        } else if !logical.is_movable() {
+            let home = &logical.home;
+            assert_eq!(host.engine.place_of(logical), *home, "a test address moved");
+            let holders = holders(host, logical);
+            assert!(holders.iter().all(|holder| **holder == home.interface));
         }
+    }
+    for address in host.kernel.addresses.values() {
+        let name = &host.kernel.links[&address.index].name;
+        let is_known = host.engine.asked.interfaces.contains_key(name);
+        assert!(is_known || address.protocol != PROTOCOL, "{address:?}");
     }
     for route in &host.kernel.routes {
         if let Via::Nexthop(id) = route.via {
@@ -401,6 +161,128 @@ fn check(host: &mut Host) {
         Some(&[][..]),
         "planned twice"
     );
+    true
+}
+
+/// Interfaces that hold an address: its home, and members of its group.
+fn holders<'h>(host: &'h Host, logical: &Logical) -> Vec<&'h InterfaceName> {
+    let home = &logical.home.interface;
+    let group = host.engine.group_of(home);
+    let there = host.kernel.addresses.values();
+    there
+        .filter(|there| there.address.ip == logical.address.ip)
+        .map(|there| &host.kernel.links[&there.index].name)
+        .filter(|name| *name == home || group.is_some() && host.engine.group_of(name) == group)
+        .collect()
+}
+
+fn check_data(host: &Host, logical: &Logical) {
+    let engine = &host.engine;
+    let ip = logical.address.ip;
+    let works = |name: &InterfaceName| {
+        let link = engine.link(name);
+        let state = engine.state(name, link);
+        link.is_some() && matches!(state, InterfaceState::Ok | InterfaceState::Unknown)
+    };
+    let holders = holders(host, logical);
+    assert!(holders.len() <= 1, "{ip} is on {holders:?}");
+    let place = engine.place_of(logical).interface;
+    if engine.link(&place).is_some() {
+        assert_eq!(holders, [&place], "{ip}");
+    }
+    let barred = engine.barred(ip);
+    if let Some(wanted) = &logical.moved_to
+        && works(wanted)
+        && !barred.contains(wanted)
+    {
+        assert_eq!(place, *wanted, "{ip} was moved");
+    }
+    let Some(group) = engine.group_of(&logical.home.interface) else {
+        return;
+    };
+    let mut mates = engine.asked.interfaces.iter();
+    let somebody_works = mates.any(|(name, interface)| {
+        interface.group.as_ref() == Some(group)
+            && interface.families.contains(&logical.family())
+            && works(name)
+            && !barred.contains(name)
+    });
+    if somebody_works && !engine.watch.is_recovering(host.now, group) {
+        assert!(works(&place), "{ip} is on {place}");
+    }
+}
+
+/// Takes steps on a host, and asserts the invariants after each; how many could be taken.
+fn live((count, standby_last, with_tests, with_inet6): Shape, steps: &[Step]) -> u64 {
+    let mut host = set_up(count, standby_last, with_tests, with_inet6);
+    check(&mut host);
+    let mut taken = 0;
+    for step in steps {
+        taken += u64::from(take(&mut host, step));
+        check(&mut host);
+    }
+    steps::mend(&mut host);
+    assert!(check(&mut host), "{:?}", host.engine.failing());
+    taken
+}
+
+/// Hosts of every shape, with test addresses or without.
+fn shape(with_tests: bool) -> impl Strategy<Value = Shape> {
+    (2..=NAMES.len(), any::<bool>(), any::<bool>())
+        .prop_map(move |(count, standby, inet6)| (count, standby, with_tests, inet6))
+}
+
+/// Takes random steps until so many were taken.
+fn live_long(with_tests: bool) {
+    let config = ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let seed = match config.rng_seed {
+        RngSeed::Fixed(seed) => seed,
+        RngSeed::Random => TestRunner::default().rng().next_u64(),
+    };
+    let hosts = if with_tests { "with" } else { "without" };
+    println!("hosts {hosts} test addresses: PROPTEST_RNG_SEED={seed}");
+    let mut runner = TestRunner::new(ProptestConfig {
+        rng_seed: RngSeed::Fixed(seed),
+        ..config
+    });
+    let histories = (shape(with_tests), vec(step(), 1..60));
+    let (lived, taken) = (Cell::new(0), Cell::new(0));
+    while taken.get() < HALF_A_MILLION {
+        let outcome = runner.run(&histories, |(shape, steps)| {
+            taken.set(taken.get() + live(shape, &steps));
+            lived.set(lived.get() + 1);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(TestError::Fail(why, history)) => {
+                panic!("PROPTEST_RNG_SEED={seed}: {why}: {history:?}");
+            }
+            Err(TestError::Abort(why)) => panic!("PROPTEST_RNG_SEED={seed}: {why}"),
+        }
+    }
+    println!(
+        "hosts {hosts} test addresses: {} histories, {} steps",
+        lived.get(),
+        taken.get()
+    );
+    assert!(taken.get() >= HALF_A_MILLION);
+}
+
+#[test]
+#[ignore = "takes a minute with optimisation; CI runs it"]
+fn half_a_million_steps_with_test_addresses() {
+    live_long(true);
+}
+
+#[test]
+#[ignore = "takes a minute with optimisation; CI runs it"]
+fn half_a_million_steps_without_test_addresses() {
+    live_long(false);
 }
 
 proptest! {
@@ -408,23 +290,9 @@ proptest! {
 
     #[test]
     fn whatever_happens(
-        count in 2..=4_usize,
-        standby_last: bool,
-        with_tests: bool,
-        with_inet6: bool,
-        steps in prop::collection::vec(step(), 1..40),
+        shape in any::<bool>().prop_flat_map(shape),
+        steps in vec(step(), 1..40),
     ) {
-        let mut host = set_up(count, standby_last, with_tests, with_inet6);
-        check(&mut host);
-        for step in &steps {
-            let held = data_held(&host);
-            take(&mut host, step);
-            if !matches!(step, Step::Unplug(_) | Step::StealAddress(_)) && !is_any_homeless(&host) {
-                assert_held(&host, &held);
-            }
-            check(&mut host);
-        }
-        take(&mut host, &Step::Permit);
-        check(&mut host);
+        live(shape, &steps);
     }
 }
