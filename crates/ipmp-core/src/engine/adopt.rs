@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::Engine;
 use crate::asked::Logical;
-use crate::kernel::{Address, PROTOCOL};
+use crate::kernel::{Address, Link, PROTOCOL};
 use crate::{Family, Flags, InterfaceAddress, InterfaceName, LogicalName};
 
 impl Engine {
@@ -72,8 +72,9 @@ impl Engine {
     /// Addresses that bear our mark but that nobody asked for: the saved state was lost. They stay,
     /// as ordinary addresses of the interface they are on.
     fn adopt_orphans(&mut self) {
-        let asked: BTreeSet<IpAddr> = self.asked.logicals.iter().map(|l| l.address.ip).collect();
-        let orphans: Vec<Address> = self
+        let mut asked: BTreeSet<IpAddr> =
+            self.asked.logicals.iter().map(|l| l.address.ip).collect();
+        let mut orphans: Vec<Address> = self
             .kernel
             .addresses
             .values()
@@ -83,12 +84,19 @@ impl Engine {
             .filter(|address| !self.retired.contains(&(address.index, address.address)))
             .cloned()
             .collect();
+        // That daemon may have been killed amid a move: the address stays where it is of use, and goes from
+        // the other link.
+        orphans.sort_by_key(|orphan| {
+            let link = self.kernel.links.get(&orphan.index);
+            (!link.is_some_and(Link::is_running), orphan.address.prefix)
+        });
         for orphan in orphans {
             if let Some(name) = self
                 .kernel
                 .links
                 .get(&orphan.index)
                 .map(|link| link.name.clone())
+                && asked.insert(orphan.address.ip)
             {
                 let home = self.name_of_orphan(&name, &orphan);
                 self.adopt_address(&home, &orphan);

@@ -77,3 +77,22 @@ fn leaving_a_group_killed_amid_it_takes_no_other_address_along() {
         assert_eq!(on_ge2, 1, "after {killed_after}");
     }
 }
+
+#[test]
+fn an_address_amid_a_move_is_taken_over_once_if_the_saved_state_is_lost() {
+    for killed_after in 0..6 {
+        let mut host = Host::new(&["ge0", "ge1"]);
+        host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+        host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+        host.killed_after = Some(killed_after);
+        host.carrier("ge1", false);
+        host.saved = None;
+        host.restart();
+        host.ifconfig("ge0 group g");
+        host.ifconfig("ge1 group g");
+        host.carrier("ge1", true);
+        host.pass(Duration::from_mins(1));
+        let holders = host.holders("192.168.0.11");
+        assert_eq!(holders.len(), 1, "after {killed_after}: {holders:?}");
+    }
+}
