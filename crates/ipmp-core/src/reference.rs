@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::detect::{Advertisement, EchoReply, Probe, Reply};
-use crate::kernel::{Address, Change, Form, Hop, Kernel, Link, Nexthop, PROTOCOL, Route, Sysctl, Via};
+use crate::kernel::{
+    Address, Change, Form, Hop, Kernel, Link, Nexthop, PROTOCOL, Route, Sysctl, Via,
+};
 use crate::plan::{Operation, OperationError};
 use crate::{Family, InterfaceAddress, MacAddress, Time};
 

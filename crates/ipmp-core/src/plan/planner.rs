@@ -60,7 +60,11 @@ pub fn plan(
     let going: Vec<&Address> = kernel
         .addresses
         .values()
-        .filter(|there| !desired.addresses.contains_key(&(there.index, there.address)))
+        .filter(|there| {
+            !desired
+                .addresses
+                .contains_key(&(there.index, there.address))
+        })
         .filter(|there| is_ours(there))
         .collect();
     old_addresses(kernel, desired, &going, is_settled, &mut operations);
@@ -148,6 +152,7 @@ fn holding(address: &NewAddress) -> NewAddress {
     let bits = address.address.family().bits();
     NewAddress {
         address: InterfaceAddress::new(address.address.ip, bits),
+        plain: None,
         ..address.clone()
     }
 }
@@ -194,7 +199,8 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: b
     taken_along(kernel, old).any(|other| {
         let key = (other.index, other.address);
         let is_wanted = desired.addresses.contains_key(&key);
-        should_promote || !is_wanted && is_missed(kernel, desired, other, is_settled, &BTreeSet::new())
+        should_promote
+            || !is_wanted && is_missed(kernel, desired, other, is_settled, &BTreeSet::new())
     })
 }
 
@@ -318,7 +324,10 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
             continue;
         }
         let holding = holding(wanted);
-        if kernel.addresses.contains_key(&(holding.index, holding.address)) {
+        if kernel
+            .addresses
+            .contains_key(&(holding.index, holding.address))
+        {
             let (index, address) = (wanted.index, wanted.address);
             operations.push(Operation::RemoveAddress { index, address });
             operations.push(Operation::AddAddress(wanted.clone()));

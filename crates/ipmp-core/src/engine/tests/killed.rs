@@ -52,7 +52,7 @@ fn removeif_killed_amid_it_is_finished() {
     }
 }
 
-/// promote_secondaries cannot be set: an address that leaves would take along those that came after it.
+/// `promote_secondaries` cannot be set: an address that leaves would take along those that came after it.
 #[test]
 fn leaving_a_group_killed_amid_it_takes_no_other_address_along() {
     for killed_after in 0..16 {

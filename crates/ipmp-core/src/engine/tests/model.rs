@@ -28,7 +28,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
-use self::steps::{NAMES, OUTSIDE, Step, step, take};
+use self::steps::{NAMES, OUTSIDE};
+pub(super) use self::steps::{Step, step, take};
 use super::host::Host;
 use crate::asked::Logical;
 use crate::kernel::{Change, PROTOCOL, Via};
@@ -42,7 +43,7 @@ const HALF_A_MILLION: u64 = 500_000;
 /// test addresses, and IPv6 ones.
 type Shape = (usize, bool, bool, bool);
 
-fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
+pub(super) fn set_up(count: usize, standby_last: bool, with_tests: bool, with_inet6: bool) -> Host {
     let names = NAMES.get(..count).unwrap();
     let mut all = names.to_vec();
     all.push(OUTSIDE);
@@ -110,6 +111,23 @@ fn assert_recorded(host: &Host) {
         .filter_map(|group| Some((group.name.clone()?, group.state)))
         .collect();
     assert_eq!(groups, states);
+}
+
+/// Data addresses that some link holds.
+pub(super) fn data_held(host: &Host) -> Vec<String> {
+    let logicals = host.engine.asked.logicals.iter();
+    logicals
+        .filter(|logical| logical.is_movable())
+        .map(|logical| logical.address.ip.to_string())
+        .filter(|ip| !host.holders(ip).is_empty())
+        .collect()
+}
+
+/// What was somewhere is somewhere.
+pub(super) fn assert_held(host: &Host, held: &[String]) {
+    for ip in held {
+        assert!(!host.holders(ip).is_empty(), "{ip} is nowhere");
+    }
 }
 
 /// Whether the kernel does what it is told at present, and nobody undoes it.

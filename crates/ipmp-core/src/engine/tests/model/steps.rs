@@ -26,7 +26,7 @@ const REFUSED: [&str; 6] = [
 
 /// Something that happens to a host. Numbers choose among what is there.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(in super::super) enum Step {
     /// Something happens in the kernel, and the daemon hears of it.
     Happen(Happening),
     /// Things happen in the kernel, the notifications are lost, and everything is read anew.
@@ -57,14 +57,14 @@ pub(super) enum Step {
 
 /// What a daemon may die amid.
 #[derive(Clone, Debug)]
-pub(super) enum Cause {
+pub(in super::super) enum Cause {
     Happening(Happening),
     Typed(Typed),
 }
 
 /// Something that happens in the kernel by no doing of ours.
 #[derive(Clone, Debug)]
-pub(super) enum Happening {
+pub(in super::super) enum Happening {
     Carrier(usize, bool),
     AdminUp(usize, bool),
     Unplug(usize),
@@ -91,7 +91,7 @@ pub(super) enum Happening {
 
 /// Something that the administrator types.
 #[derive(Clone, Debug)]
-pub(super) enum Typed {
+pub(in super::super) enum Typed {
     Offline(usize, bool),
     Group(usize, bool),
     Standby(usize, bool),
@@ -136,7 +136,7 @@ fn typed() -> impl Strategy<Value = Typed> {
     ]
 }
 
-pub(super) fn step() -> impl Strategy<Value = Step> {
+pub(in super::super) fn step() -> impl Strategy<Value = Step> {
     let cause = prop_oneof![
         2 => happening().prop_map(Cause::Happening),
         1 => typed().prop_map(Cause::Typed),
@@ -162,7 +162,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Whether a step can be taken as things are, and was.
-pub(super) fn take(host: &mut Host, step: &Step) -> bool {
+pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
     match step {
         Step::Happen(happening) => happen(host, happening),
         Step::Unheard(happenings) => {
@@ -405,6 +405,7 @@ fn put(host: &mut Host, name: &str, address: InterfaceAddress, is_theirs: bool) 
         no_prefix_route: false,
         duplicate: false,
         dynamic: false,
+        form: crate::kernel::Form::default(),
     };
     host.by_hand(|kernel| reference::add_address(kernel, new).unwrap());
     true
