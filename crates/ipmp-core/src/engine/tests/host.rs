@@ -295,7 +295,7 @@ impl Host {
     pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         let mut idle = 0;
-        loop {
+        while !self.is_dead {
             let reply = self.replies.front().map(|&(at, _)| at);
             let next = [self.engine.next_deadline(), reply]
                 .into_iter()

@@ -29,7 +29,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use self::steps::{NAMES, OUTSIDE};
-pub(super) use self::steps::{Step, step, take};
+pub(super) use self::steps::{Step, mend, step, take};
 use super::host::Host;
 use crate::asked::Logical;
 use crate::kernel::{Change, PROTOCOL, Via};
@@ -239,7 +239,7 @@ fn live((count, standby_last, with_tests, with_inet6): Shape, steps: &[Step]) ->
         taken += u64::from(take(&mut host, step));
         check(&mut host);
     }
-    steps::mend(&mut host);
+    mend(&mut host);
     assert!(check(&mut host), "{:?}", host.engine.failing());
     taken
 }

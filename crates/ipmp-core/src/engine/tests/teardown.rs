@@ -279,8 +279,7 @@ proptest! {
         for step in &steps {
             model::take(&mut host, step);
         }
-        host.refused.clear();
-        host.pass(Duration::from_mins(2));
+        model::mend(&mut host);
         let held = model::data_held(&host);
         host.killed_after = killed_after;
         let id = host.begin(Command::Teardown);

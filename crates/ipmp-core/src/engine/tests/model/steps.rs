@@ -222,7 +222,7 @@ pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
 }
 
 /// Nothing stands in the way any more, and time passes.
-pub(super) fn mend(host: &mut Host) {
+pub(in super::super) fn mend(host: &mut Host) {
     for i in nic() {
         happen(host, &Happening::Mtu(i, true));
     }
