@@ -122,7 +122,10 @@ fn old_addresses(
         .collect();
     for old in going {
         let is_missed = is_missed(kernel, desired, old, is_settled, &all_taken);
-        if is_missed || takes_others(kernel, desired, old, is_settled) {
+        if is_missed
+            || takes_others(kernel, desired, old, is_settled)
+            || would_take_new(kernel, desired, old)
+        {
             continue;
         }
         // Secondaries that go along are put anew; second entries hold their places.
@@ -202,6 +205,17 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: b
         should_promote
             || !is_wanted && is_missed(kernel, desired, other, is_settled, &BTreeSet::new())
     })
+}
+
+/// Whether addresses that this plan adds would go with an address that is to go.
+fn would_take_new(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
+    !old.secondary
+        && old.address.family() == Family::Inet
+        && !kernel.promotes_secondaries(old.index)
+        && on_link(desired, old.index).any(|new| {
+            new.address.subnet() == old.address.subnet()
+                && !kernel.addresses.contains_key(&(new.index, new.address))
+        })
 }
 
 /// Nexthops through which something still goes that is to stay.

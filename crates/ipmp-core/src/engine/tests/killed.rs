@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::host::Host;
 use crate::kernel::{Address, Change};
+use crate::reference;
 
 /// ge0 with two addresses, and one that somebody else put there.
 fn host() -> Host {
@@ -95,4 +96,28 @@ fn an_address_amid_a_move_is_taken_over_once_if_the_saved_state_is_lost() {
         let holders = host.holders("192.168.0.11");
         assert_eq!(holders.len(), 1, "after {killed_after}: {holders:?}");
     }
+}
+
+/// `promote_secondaries` cannot be set, and another hand's copy was on the new device first.
+#[test]
+fn a_copy_on_a_device_that_was_exchanged_takes_no_new_address_along() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.pass(Duration::from_mins(1));
+    let at_home = host.kernel.addresses_on(host.index("ge0")).next().unwrap();
+    let mut copy = at_home.clone();
+    host.refused.push("set promote_secondaries".to_owned());
+    host.is_dead = true;
+    host.unplug("ge1");
+    host.plug("ge1");
+    copy.index = host.index("ge1");
+    host.by_hand(|kernel| reference::add_address(kernel, copy).unwrap());
+    host.restart();
+    assert_eq!(host.lost, [""; 0]);
+    host.refused.clear();
+    host.pass(Duration::from_mins(2));
+    assert_eq!(host.lost, [""; 0]);
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+    assert_eq!(host.holders("192.168.0.11"), ["ge1"]);
 }
