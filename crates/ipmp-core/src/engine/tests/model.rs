@@ -147,8 +147,11 @@ fn check(host: &mut Host) -> bool {
         return false;
     }
     // The last address of an interface goes a moment after it moved.
-    if host.engine.lingering.is_any() {
-        host.pass(Duration::from_millis(200));
+    // Meanwhile that of another one may begin to.
+    for _ in 0..NAMES.len() {
+        if host.engine.lingering.is_any() {
+            host.pass(Duration::from_millis(200));
+        }
     }
     for logical in &host.engine.asked.logicals {
         if logical.address.is_link_local6() || logical.address.ip.is_unspecified() {
