@@ -51,15 +51,10 @@ impl Refusals {
 }
 
 impl Engine {
-    /// The interfaces whose links refused an address of late, and do not have it from another hand.
+    /// The interfaces whose links refused an address of late.
     pub(super) fn barred(&self, ip: IpAddr) -> BTreeSet<InterfaceName> {
         let refused = self.refusals.0.keys().filter(|(_, refused)| *refused == ip);
-        let has_it = |index: u32| {
-            let mut there = self.kernel.addresses_on(index);
-            there.any(|there| there.address.ip == ip)
-        };
         refused
-            .filter(|(index, _)| !has_it(*index))
             .filter_map(|(index, _)| self.kernel.links.get(index))
             .map(|link| link.name.clone())
             .collect()

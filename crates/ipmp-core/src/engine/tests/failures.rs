@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::labs::{LAB1, lab1};
-use crate::kernel::Address;
-use crate::reference;
 
 #[test]
 fn an_address_that_a_link_refuses_goes_to_another_member() {
@@ -46,30 +44,6 @@ fn an_address_that_a_link_refuses_goes_to_another_member() {
     host.carrier("ge0", true);
     host.pass(Duration::from_mins(1));
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
-}
-
-/// Nobody could take it, so it waits on a link that is down. It is not taken from where it works.
-#[test]
-fn an_address_that_another_hand_puts_on_a_link_that_refused_it_stays_there() {
-    let mut host = Host::new(&["ge0", "ge1"]);
-    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
-    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
-    host.pass(Duration::from_mins(1));
-    host.refused = vec!["add address 192.168.0.10/24".to_owned()];
-    host.carrier("ge0", false);
-    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
-
-    let at_home = host.kernel.addresses_on(host.index("ge0")).next().unwrap();
-    let by_hand = Address {
-        index: host.index("ge1"),
-        label: None,
-        protocol: 0,
-        ..at_home.clone()
-    };
-    host.by_hand(|kernel| reference::add_address(kernel, by_hand).unwrap());
-    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
-    host.pass(Duration::from_secs(1));
-    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
 }
 
 #[test]
