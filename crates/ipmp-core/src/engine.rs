@@ -114,7 +114,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that has not seen the kernel yet: the first event must be a [`Change::Resync`].
+    /// An engine that has not seen the kernel yet: the first event must be a [`Change::Resync`](crate::kernel::Change::Resync).
     /// `saved` is what an earlier daemon left; `seed` de-synchronises this host's probes from
     /// others'.
     pub fn new(settings: Settings, saved: Option<Saved>, seed: u64) -> Self {
