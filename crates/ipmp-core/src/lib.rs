@@ -32,8 +32,8 @@ pub mod name;
 pub mod placement;
 pub mod plan;
 pub mod record;
-#[cfg(any(test, feature = "reference"))]
-pub mod reference;
+#[cfg(test)]
+mod reference;
 pub mod settings;
 pub mod snapshot;
 pub mod time;
