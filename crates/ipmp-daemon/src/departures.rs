@@ -2,8 +2,8 @@
 //!
 //! The engine knows when it decided to probe; by the time the kernel is handed the probe, the daemon has
 //! written it and those that leave with it. Who measures the network is not to be told that part. What
-//! was decided at one time and is of one kind leaves with one system call, so that a time for each call
-//! is enough. Nothing is remembered while nobody watches.
+//! was decided at one time and is of one kind leaves with one system call, as a rule, so that a time for
+//! each call is enough. Nothing is remembered while nobody watches.
 
 use std::collections::VecDeque;
 

@@ -294,13 +294,13 @@ fn live_long(with_tests: bool) {
 }
 
 #[test]
-#[ignore = "takes a minute with optimisation; CI runs it"]
+#[ignore = "takes a minute with optimisation; docs/reliability.md, Open"]
 fn half_a_million_steps_with_test_addresses() {
     live_long(true);
 }
 
 #[test]
-#[ignore = "takes a minute with optimisation; CI runs it"]
+#[ignore = "takes a minute with optimisation; docs/reliability.md, Open"]
 fn half_a_million_steps_without_test_addresses() {
     live_long(false);
 }
