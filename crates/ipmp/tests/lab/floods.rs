@@ -57,12 +57,16 @@ impl Bed {
     fn bears(&self, (case, frames): &Forged) -> Result<Flooded, Failed> {
         let said = self.messages()?.len();
         let daemon = Daemon::of(self)?;
+        let received = self.received()?;
         let flood = Flood::at(&self.ge1, frames)?;
         let before = daemon.cpu()?;
         std::thread::sleep(WHILE);
         let used = daemon.cpu()?.saturating_sub(before);
         let flooded = flood.stop()?;
         is_flood(case, flooded, used)?;
+        let received = self.received()?.saturating_sub(received);
+        let what = format!("{case}: ge1 received {received} of {}", flooded.frames);
+        same(&what, &(received >= flooded.frames / 2), &true)?;
         let snapshot = self.snapshot()?;
         for nic in ["ge0", "ge1"] {
             let state = find(&snapshot, nic).map(|nic| nic.state);
@@ -81,6 +85,13 @@ impl Bed {
         let heard = self.unknown()?.saturating_sub(before);
         let what = format!("{}: {heard} of {} were heard", forged.0, flooded.frames);
         same(&what, &(heard <= flooded.frames / 1000), &true)
+    }
+
+    /// Frames that ge1 has received so far.
+    fn received(&self) -> Result<u64, Failed> {
+        let counter = "/sys/class/net/ge1/statistics/rx_packets";
+        let text = self.host1.enter(|| std::fs::read_to_string(counter))??;
+        Ok(text.trim().parse()?)
     }
 
     /// Replies on ge1 so far that belonged to no probe.
