@@ -213,6 +213,8 @@ fn inet6_alone() -> Result<(), Failed> {
             "ifconfig ge1 inet6 addif fd00::88/64 up",
         ];
         let bed = bed6(&group)?;
+        // The kernel gives out link-local addresses in its own time.
+        bed.awaits_probes(&["ge0", "ge1"])?;
         let before = bed.types("ifconfig -a")?;
         bed.fails(fault, &bed.ge1)?;
         bed.awaits_holder(DATA6, "ge0")?;
