@@ -1,11 +1,16 @@
 //! What `--help` of the real executable prints, verb by verb, as golden files; and that shells complete
 //! what it names.
 
+#[path = "lab/verbs.rs"]
+mod verbs;
+
 use std::error::Error;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
+
+use self::verbs::verbs;
 
 const WIDTH: usize = 80;
 
@@ -17,17 +22,6 @@ fn told(words: &[&str]) -> Result<String, Box<dyn Error>> {
     assert!(output.status.success(), "{words:?}: {output:?}");
     assert!(output.stderr.is_empty(), "{words:?}: {output:?}");
     Ok(String::from_utf8(output.stdout)?)
-}
-
-/// The verbs that `ipmp --help` lists: its lines are two columns in, and one may name two.
-fn verbs(usage: &str) -> Vec<&str> {
-    let list = usage.lines().take_while(|line| *line != "Examples:");
-    let lines = list.filter_map(|line| line.strip_prefix("  "));
-    let entries = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
-    entries
-        .flat_map(|line| line.split("  ").next().unwrap_or_default().split(", "))
-        .filter_map(|entry| entry.split(' ').next())
-        .collect()
 }
 
 #[test]

@@ -85,6 +85,15 @@ impl Bed {
         Ok(bed)
     }
 
+    /// The same with these lines in `[daemon]` of `/etc/ipmp.toml`.
+    pub(crate) fn lab1_with(detection_ms: u32, daemon: &str) -> Result<Self, Failed> {
+        let bed = Self::new(detection_ms)?;
+        bed.host1
+            .write_file("/etc/ipmp.toml", &format!("[daemon]\n{daemon}"))?;
+        bed.sets_up_lab1()?;
+        Ok(bed)
+    }
+
     /// Sets up lab 1 and waits until probes are answered.
     pub(crate) fn sets_up_lab1(&self) -> Result<(), Failed> {
         for line in LAB1 {

@@ -13,17 +13,11 @@ tests![
 
 const SLOW: u32 = 10_000;
 
-/// The verbs that `ipmp --help` lists: its lines are two columns in, and one may name two.
+/// The verbs that the executable under test lists.
 fn verbs(bed: &Bed) -> Result<Vec<String>, Failed> {
     let help = bed.types("ipmp --help")?;
-    let list = help.lines().take_while(|line| *line != "Examples:");
-    let lines = list.filter_map(|line| line.strip_prefix("  "));
-    let entries = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
-    let verbs: Vec<String> = entries
-        .flat_map(|line| line.split("  ").next().unwrap_or_default().split(", "))
-        .filter_map(|entry| entry.split(' ').next())
-        .map(str::to_owned)
-        .collect();
+    let verbs = crate::verbs::verbs(&help);
+    let verbs: Vec<String> = verbs.into_iter().map(str::to_owned).collect();
     let is_list = verbs.len() > 10;
     same(&format!("a list of verbs: {verbs:?}"), &is_list, &true)?;
     Ok(verbs)

@@ -15,7 +15,7 @@ use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooded, RATE, advertisement, arp_reply, echo_reply};
 use crate::scene::{DATA0, PEER, TEST1, by_hand};
-use crate::solicit::{ONLY_DATA, probed_by};
+use crate::solicit::{ONLY_DATA, probed_by, solicited};
 
 tests![
     members_with_test_addresses_bear_floods,
@@ -45,9 +45,6 @@ const LEAST: u32 = RATE / 20;
 
 /// A host that is not there.
 const STRANGER: MacAddress = MacAddress([2, 0, 0, 0, 0x77, 1]);
-
-/// Address of host2 in the IPv6 bed.
-const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// What is sent: a name for it, and the frames.
 type Forged = (&'static str, Vec<Vec<u8>>);
@@ -253,20 +250,7 @@ fn members_without_test_address_bear_floods() -> Result<(), Failed> {
 
 /// Members that are probed by neighbour solicitations.
 fn inet6() -> Result<Bed, Failed> {
-    let bed = Bed::new(DETECTION)?;
-    bed.host2.configure("ge0", &format!("{PEER6}/64"))?;
-    for line in [
-        "ifconfig ge0 inet6 plumb group g up",
-        "ifconfig ge1 inet6 plumb group g up",
-        "ifconfig ge0 inet6 addif 2001:db8::86/64 up",
-        "ifconfig ge1 inet6 addif 2001:db8::88/64 up",
-    ] {
-        bed.types(line)?;
-    }
-    wait_until("an answer", PATIENCE, || {
-        reaches(&bed.host2, "2001:db8::86").is_ok()
-    })?;
-    probed_by(&bed, &["ge0", "ge1"], 1, TargetMode::Arp)?;
+    let bed = solicited(DETECTION)?;
     // Until then nobody asks, and he takes whatever is told to all.
     wait_until("no address is tentative", PATIENCE, || {
         by_hand(&bed.host1, "ip -6 address show tentative").is_ok_and(|shown| shown.is_empty())

@@ -55,6 +55,7 @@ mod tools;
 mod top;
 mod trace;
 mod unplug;
+mod verbs;
 mod watched_probes;
 
 use std::path::{Path, PathBuf};

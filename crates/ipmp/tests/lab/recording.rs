@@ -30,18 +30,6 @@ const FILE: &str = "/run/ipmp-events";
 const UNHURRIED: u32 = 2000;
 
 impl Bed {
-    /// Lab 1 with these lines in `[daemon]` of `/etc/ipmp.toml`.
-    fn lab1_with(daemon: &str) -> Result<Self, Failed> {
-        let bed = Self::new(UNHURRIED)?;
-        bed.host1
-            .write_file("/etc/ipmp.toml", &format!("[daemon]\n{daemon}"))?;
-        for line in ipmp_lab::labs::LAB1 {
-            bed.types(line)?;
-        }
-        bed.awaits_probes(&["ge0", "ge1"])?;
-        Ok(bed)
-    }
-
     /// Ends the daemon and replays what it recorded; the timeline. Kept under `name` where recordings
     /// are asked for.
     fn replays(&self, name: Option<&str>) -> Result<String, Failed> {
@@ -82,7 +70,7 @@ fn tells(told: &str, expected: &[&str]) -> Result<(), Failed> {
 }
 
 fn recording_of_a_pulled_cable() -> Result<(), Failed> {
-    let bed = Bed::lab1_with(&format!("record = \"{FILE}\"\n"))?;
+    let bed = Bed::lab1_with(UNHURRIED, &format!("record = \"{FILE}\"\n"))?;
     bed.fails(Fault::Pull, &bed.ge1)?;
     bed.awaits_holder(DATA1, "ge0")?;
     bed.repairs(&bed.ge1)?;
@@ -104,7 +92,7 @@ fn recording_of_a_pulled_cable() -> Result<(), Failed> {
 }
 
 fn recording_of_a_silent_failure() -> Result<(), Failed> {
-    let bed = Bed::lab1_with(&format!("record = \"{FILE}\"\n"))?;
+    let bed = Bed::lab1_with(UNHURRIED, &format!("record = \"{FILE}\"\n"))?;
     bed.fails(Fault::Silence, &bed.ge1)?;
     bed.awaits_holder(DATA1, "ge0")?;
     bed.repairs(&bed.ge1)?;
@@ -123,7 +111,7 @@ fn recording_of_a_silent_failure() -> Result<(), Failed> {
 }
 
 fn recording_of_a_flapping_nic() -> Result<(), Failed> {
-    let bed = Bed::lab1_with(&format!("record = \"{FILE}\"\n"))?;
+    let bed = Bed::lab1_with(UNHURRIED, &format!("record = \"{FILE}\"\n"))?;
     for _ in 0..3 {
         bed.fails(Fault::Pull, &bed.ge1)?;
         bed.repairs(&bed.ge1)?;
@@ -136,7 +124,10 @@ fn recording_of_a_flapping_nic() -> Result<(), Failed> {
 }
 
 fn recording_ends_at_its_size_and_the_daemon_goes_on() -> Result<(), Failed> {
-    let bed = Bed::lab1_with(&format!("record = \"{FILE}\"\nrecord-limit = \"64KiB\"\n"))?;
+    let bed = Bed::lab1_with(
+        UNHURRIED,
+        &format!("record = \"{FILE}\"\nrecord-limit = \"64KiB\"\n"),
+    )?;
     // Commands fill it.
     while !bed.log()?.contains("ended: it has the size it may have") {
         bed.types("ifconfig ge0 addif 192.168.0.95 up")?;

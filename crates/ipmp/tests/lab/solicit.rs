@@ -70,8 +70,9 @@ fn a_group_of_data_addresses_is_probed_by_arp() -> Result<(), Failed> {
     Ok(())
 }
 
-fn a_group_of_inet6_data_addresses_is_probed_by_solicitations() -> Result<(), Failed> {
-    let bed = Bed::new(QUICK)?;
+/// A group of IPv6 data addresses, whose members are probed by solicitations.
+pub(crate) fn solicited(detection_ms: u32) -> Result<Bed, Failed> {
+    let bed = Bed::new(detection_ms)?;
     bed.host2.configure("ge0", "2001:db8::2/64")?;
     for line in [
         "ifconfig ge0 inet6 plumb group g up",
@@ -86,6 +87,11 @@ fn a_group_of_inet6_data_addresses_is_probed_by_solicitations() -> Result<(), Fa
         reaches(&bed.host2, "2001:db8::86").is_ok()
     })?;
     probed_by(&bed, &["ge0", "ge1"], 1, TargetMode::Arp)?;
+    Ok(bed)
+}
+
+fn a_group_of_inet6_data_addresses_is_probed_by_solicitations() -> Result<(), Failed> {
+    let bed = solicited(QUICK)?;
     bed.fails(Fault::Silence, &bed.ge1)?;
     reaches(&bed.host2, "2001:db8::88")?;
     bed.repairs(&bed.ge1).map(|_| ())

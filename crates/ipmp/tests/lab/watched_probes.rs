@@ -149,12 +149,7 @@ fn probes_are_shown_answered_then_lost() -> Result<(), Failed> {
 /// What the daemon is fed is recorded, this too.
 fn probes_are_told_only_while_somebody_watches() -> Result<(), Failed> {
     const FILE: &str = "/run/ipmp-events";
-    let bed = Bed::new(QUICK)?;
-    bed.host1.write_file(
-        "/etc/ipmp.toml",
-        &format!("[daemon]\nrecord = \"{FILE}\"\n"),
-    )?;
-    bed.sets_up_lab1()?;
+    let bed = Bed::lab1_with(QUICK, &format!("record = \"{FILE}\"\n"))?;
     let mut watches = [0, 1].map(|_| Watch::start(&bed.host1, "ipmpstat -p --json"));
     for watch in &mut watches {
         let watch = watch.as_mut().map_err(|error| format!("{error:?}"))?;
@@ -213,12 +208,7 @@ fn probes_by_arp_are_shown_too() -> Result<(), Failed> {
 /// daemon needed to send it is not the network's.
 fn the_network_has_a_probe_from_when_it_left() -> Result<(), Failed> {
     const FILE: &str = "/run/ipmp-events";
-    let bed = Bed::new(QUICK)?;
-    bed.host1.write_file(
-        "/etc/ipmp.toml",
-        &format!("[daemon]\nrecord = \"{FILE}\"\n"),
-    )?;
-    bed.sets_up_lab1()?;
+    let bed = Bed::lab1_with(QUICK, &format!("record = \"{FILE}\"\n"))?;
     let mut watch = Watch::start(&bed.host1, "ipmpstat -p --json")?;
     let line = watch.awaits("an answered probe of ge0", |line| {
         line.contains("\"ge0\"") && line.contains("\"answered\":true")

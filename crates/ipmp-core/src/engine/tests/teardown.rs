@@ -130,8 +130,8 @@ fn addresses_go_home_to_a_nic_that_has_failed() {
     }
 }
 
-#[test]
-fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
+/// The group, the kernel before there was one, and a route of others that went with a failure.
+fn without_a_route() -> (Host, Kernel, Route) {
     let (mut host, before) = grouped();
     let route = before.routes.iter().next().unwrap().clone();
     host.carrier("ge0", false);
@@ -140,6 +140,12 @@ fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
     host.pass(Duration::from_mins(1));
     host.carrier("ge0", true);
     host.pass(Duration::from_mins(5));
+    (host, before, route)
+}
+
+#[test]
+fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
+    let (mut host, before, route) = without_a_route();
     assert!(!host.kernel.routes.contains(&route));
     host.operations.clear();
     tear_down(&mut host);
@@ -157,13 +163,7 @@ fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
 
 #[test]
 fn a_route_that_the_kernel_does_not_take_is_passed_over() {
-    let (mut host, before) = grouped();
-    let route = before.routes.iter().next().unwrap().clone();
-    host.carrier("ge0", false);
-    host.change(Change::RouteGone(route.clone()));
-    host.pass(Duration::from_mins(1));
-    host.carrier("ge0", true);
-    host.pass(Duration::from_mins(5));
+    let (mut host, ..) = without_a_route();
     host.refused.push("add route 0.0.0.0/0".to_owned());
     tear_down(&mut host);
     assert_foreign_only(&host);
