@@ -5,7 +5,8 @@
 //! moment is moved as soon as there is somewhere to move it (which the original forgot for
 //! interfaces whose link is down).
 //!
-//! All addresses of one interface go to one destination, but those that some member refuses. Nothing
+//! All addresses of one interface go to one destination, if there is one for all of them: those that some
+//! member refuses go by themselves, and so does each family when no member is plumbed for both. Nothing
 //! moves when there is no destination.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,21 +128,28 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
         let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
         for (barred, leaving) in parties {
-            let leave = || leaving.iter().filter_map(|&i| addresses.get(i));
-            let families: BTreeSet<Family> = leave().map(|address| address.family).collect();
-            let needs = (&families, barred);
-            let destination =
-                destination(members, &source, needs, is_fit, addresses, &at).or_else(|| {
-                    let home = leave().next().map(|address| &address.home);
+            let parts = by_family(leaving, addresses);
+            let all: BTreeSet<Family> = parts.keys().copied().collect();
+            let needs = (&all, barred);
+            let together = destination(members, &source, needs, is_fit, addresses, &at);
+            // A family that no other member is plumbed for does not keep the rest from being served.
+            for (family, part) in parts {
+                let families = BTreeSet::from([family]);
+                let needs = (&families, barred);
+                let apart = || destination(members, &source, needs, is_fit, addresses, &at);
+                let destination = together.clone().or_else(apart).or_else(|| {
+                    let first = part.iter().find_map(|&i| addresses.get(i));
+                    let home = first.map(|address| &address.home);
                     // An address that is nowhere goes home even if home does not work, or to any
                     // member that is there: nothing is lost by trying.
                     home.filter(|_| is_nowhere)
                         .and_then(|home| refuge(members, &source, home, &families))
                 });
-            if let Some(destination) = destination {
-                for i in leaving {
-                    if let Some(at) = at.get_mut(i) {
-                        *at = destination.clone();
+                if let Some(destination) = destination {
+                    for i in part {
+                        if let Some(at) = at.get_mut(i) {
+                            *at = destination.clone();
+                        }
                     }
                 }
             }
@@ -158,6 +166,17 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
             to,
         })
         .collect()
+}
+
+/// Addresses, by number, family by family.
+fn by_family<Key>(numbers: Vec<usize>, addresses: &[Movable<Key>]) -> BTreeMap<Family, Vec<usize>> {
+    let mut families: BTreeMap<Family, Vec<usize>> = BTreeMap::new();
+    for i in numbers {
+        if let Some(address) = addresses.get(i) {
+            families.entry(address.family).or_default().push(i);
+        }
+    }
+    families
 }
 
 /// Whether a member is plumbed for an address and its link does not refuse it.

@@ -173,7 +173,14 @@ fn table() {
             "ge0 6ge0 ge2 ge2",
             "0:ge0>ge2 1:ge0>ge2",
         ),
-        ("ge0 failed, ge1 v4only", "ge0 6ge0", ""),
+        // If all others do, each family goes where it can.
+        ("ge0 failed, ge1 v4only", "ge0 6ge0", "0:ge0>ge1"),
+        ("ge0 absent, ge1 v4only", "ge0 6ge0", "0:ge0>ge1"),
+        (
+            "ge0 absent, ge1 v4only, ge2 failed",
+            "ge0 6ge0",
+            "0:ge0>ge1 1:ge0>ge2",
+        ),
         // On an interface that left the group.
         ("ge0 ok, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge0"),
         ("ge0 failed, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge1"),

@@ -160,3 +160,27 @@ fn link_repaired_while_no_daemon_runs_is_found_repaired() {
     assert_eq!(host.holders("192.168.0.11"), ["ge1"]);
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
 }
+
+/// The original left all addresses of an interface where they were if no other member was plumbed for
+/// both of its families.
+#[test]
+fn a_family_that_nobody_else_has_does_not_hold_up_the_other() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge0 inet6 plumb");
+    host.ifconfig("ge0 inet6 addif 2001:db8::10/64 up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.pass(Duration::from_mins(1));
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
+    assert_eq!(host.holders("2001:db8::10"), ["ge0"]);
+    host.carrier("ge0", true);
+    host.pass(REPAIRED);
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+    host.unplug("ge0");
+    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
+    host.plug("ge0");
+    host.pass(REPAIRED);
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+    assert_eq!(host.holders("2001:db8::10"), ["ge0"]);
+}
