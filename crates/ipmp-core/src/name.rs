@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,10 +33,10 @@ impl fmt::Display for InvalidName {
 impl std::error::Error for InvalidName {}
 
 /// The name of a network device: 1 to 15 bytes, no blank, no slash, no colon (`dev_valid_name` in
-/// the kernel).
+/// the kernel). Copies share its text, as the engine makes many of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct InterfaceName(String);
+pub struct InterfaceName(Arc<str>);
 
 impl InterfaceName {
     /// The longest name the kernel takes (`IFNAMSIZ` less its terminator).
@@ -76,7 +77,7 @@ impl FromStr for InterfaceName {
             .find(|&c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
         {
             Some(c) => Err(InvalidName::Character(c)),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 }
@@ -91,7 +92,7 @@ impl TryFrom<String> for InterfaceName {
 
 impl From<InterfaceName> for String {
     fn from(name: InterfaceName) -> Self {
-        name.0
+        name.as_str().to_owned()
     }
 }
 
@@ -105,7 +106,7 @@ impl fmt::Display for InterfaceName {
 /// (manual `ifconfig`, subcommand `group`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct GroupName(String);
+pub struct GroupName(Arc<str>);
 
 impl GroupName {
     /// The longest group name.
@@ -129,7 +130,7 @@ impl FromStr for GroupName {
         }
         match text.chars().find(|c| c.is_whitespace() || c.is_control()) {
             Some(c) => Err(InvalidName::Character(c)),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text.into())),
         }
     }
 }
@@ -144,7 +145,7 @@ impl TryFrom<String> for GroupName {
 
 impl From<GroupName> for String {
     fn from(name: GroupName) -> Self {
-        name.0
+        name.as_str().to_owned()
     }
 }
 
