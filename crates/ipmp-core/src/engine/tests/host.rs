@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// A host with an engine that runs, or was killed.
+#[derive(Clone)]
 pub(super) struct Host {
     pub(super) now: Time,
     pub(super) engine: Engine,
