@@ -7,6 +7,9 @@ use etherparse::{icmpv4, icmpv6};
 use nix::libc;
 use socket2::SockFilter;
 
+/// A program: its instructions.
+pub(super) type Program = Vec<SockFilter>;
+
 /// Offset from which on a program reads what the kernel knows of a packet (`SKF_AD_OFF`), and in it
 /// for whom the packet was (`SKF_AD_PKTTYPE`).
 const PACKET_TYPE: u32 = 0xffff_f000 + 4;
@@ -68,8 +71,8 @@ pub(super) enum Targets {
 }
 
 impl Targets {
-    /// Most that are told apart; a jump of a program goes over 255 instructions at most.
-    const MOST: usize = 128;
+    /// Most that are told apart. The kernel takes 4096 instructions.
+    const MOST: usize = 1024;
 
     /// Nobody.
     pub(super) const fn none() -> Self {
@@ -90,8 +93,8 @@ impl Targets {
         }
     }
 
-    /// Passes if the word at this offset is one of theirs, else goes on behind the program.
-    fn pass_word_at(&self, offset: u32) -> Vec<SockFilter> {
+    /// Passes if the word at this offset is one of theirs, else does not.
+    fn pass_word_at(&self, offset: u32) -> Program {
         let Self::Some(targets) = self else {
             return vec![pass()];
         };
@@ -99,11 +102,31 @@ impl Targets {
             libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
             offset,
         )];
-        for target in targets {
-            program.extend([unless(*target, 1), pass()]);
-        }
+        let targets: Vec<u32> = targets.iter().copied().collect();
+        program.extend(pass_one_of(&targets));
         program
     }
+}
+
+/// Passes if what was loaded is one of these, which are in order. They are halved until few are left: a
+/// flood is not to be compared with each.
+fn pass_one_of(words: &[u32]) -> Program {
+    /// So few that halving them saves nothing.
+    const FEW: usize = 4;
+    let (lower, upper) = words.split_at(words.len() / 2);
+    let Some(&middle) = upper.first().filter(|_| words.len() > FEW) else {
+        let compared = words.iter().flat_map(|&word| [unless(word, 1), pass()]);
+        return compared.chain([drop()]).collect();
+    };
+    let lower = pass_one_of(lower);
+    let mut program = match u8::try_from(lower.len()) {
+        Ok(length) => vec![if_at_least(middle, length)],
+        // Further than a comparison jumps.
+        Err(_) => vec![unless_at_least(middle, 1), jump(lower.len())],
+    };
+    program.extend(lower);
+    program.extend(pass_one_of(upper));
+    program
 }
 
 /// The last 32 bits of an IPv6 address.
@@ -114,7 +137,7 @@ pub(super) const fn last_word(ip: Ipv6Addr) -> u32 {
 
 /// Lets echo replies with these identifiers pass. The program sees an IPv4 packet from its IP header
 /// on, an IPv6 one from its ICMP header on.
-pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Vec<SockFilter> {
+pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Program {
     let (mode, kind) = if is_v4 {
         (libc::BPF_IND, icmpv4::TYPE_ECHO_REPLY)
     } else {
@@ -140,7 +163,7 @@ pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Vec<SockFil
 }
 
 /// Lets ARP replies of these pass that are addressed to this host. The program sees whole frames.
-pub(super) fn arp_replies(targets: &Targets) -> Vec<SockFilter> {
+pub(super) fn arp_replies(targets: &Targets) -> Program {
     let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
         if_equal(FOR_THIS_HOST, 1),
@@ -156,13 +179,12 @@ pub(super) fn arp_replies(targets: &Targets) -> Vec<SockFilter> {
     ];
     // the sender's address
     program.extend(targets.pass_word_at(28));
-    program.push(drop());
     program
 }
 
 /// Lets neighbour advertisements of these pass; if so told, only those that say that they were
 /// solicited. The program sees them from the ICMP header on.
-pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Vec<SockFilter> {
+pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Program {
     let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0),
         if_equal(icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT.into(), 1),
@@ -177,12 +199,11 @@ pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Ve
     }
     // the end of the target's address
     program.extend(targets.pass_word_at(20));
-    program.push(drop());
     program
 }
 
 /// Lets nothing pass.
-pub(super) fn nothing() -> Vec<SockFilter> {
+pub(super) fn nothing() -> Program {
     vec![drop()]
 }
 
@@ -205,6 +226,22 @@ fn if_any_bit(k: u32, jump: u8) -> SockFilter {
     SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JSET), jump, 0, k)
 }
 
+/// Jumps over so many instructions if not less.
+fn if_at_least(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JGE), jump, 0, k)
+}
+
+/// Jumps over so many instructions if less.
+fn unless_at_least(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JGE), 0, jump, k)
+}
+
+/// Jumps over so many instructions, few or many.
+fn jump(over: usize) -> SockFilter {
+    let over = u32::try_from(over).unwrap_or(u32::MAX);
+    statement(libc::BPF_JMP | libc::BPF_JA, over)
+}
+
 /// Goes on unless greater, else jumps over so many instructions.
 fn if_greater(k: u32, jump: u8) -> SockFilter {
     SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JGT), jump, 0, k)
@@ -225,6 +262,10 @@ fn narrow(code: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use socket2::SockRef;
+
     use super::*;
 
     #[test]
@@ -233,18 +274,44 @@ mod tests {
         assert_eq!(echo_replies(false, Identifiers::only(1)).len(), 8);
     }
 
+    /// Which of these words a program lets pass that looks for it in the first four bytes of a packet.
+    fn passing(targets: &Targets, words: &[u32]) -> Vec<u32> {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let filtered = SockRef::from(&far);
+        filtered.attach_filter(&targets.pass_word_at(0)).unwrap();
+        far.set_nonblocking(true).unwrap();
+        let passes = |word: &u32| {
+            near.send(&word.to_be_bytes()).unwrap();
+            far.recv(&mut [0; 4]).is_ok()
+        };
+        words.iter().copied().filter(passes).collect()
+    }
+
     #[test]
     fn targets_are_told_apart_up_to_a_number() {
         let mut targets = Targets::none();
-        for target in 0..128 {
+        for target in 0..1024 {
             targets = targets.with(target).unwrap();
             assert_eq!(targets.with(target), None, "{target} is there already");
         }
         // The kernel takes 4096 instructions.
-        assert!(arp_replies(&targets).len() < 300);
-        targets = targets.with(128).unwrap();
+        assert!(arp_replies(&targets).len() < 4000);
+        targets = targets.with(1024).unwrap();
         assert_eq!(targets, Targets::All);
-        assert_eq!(targets.with(129), None);
+        assert_eq!(targets.with(1025), None);
+    }
+
+    #[test]
+    fn whatever_their_number_targets_pass_and_nobody_else() {
+        let of = |words: &[u32]| Targets::Some(words.iter().copied().collect());
+        for number in [0, 1, 2, 3, 4, 5, 8, 9, 100, 127, 200, 333, 1024] {
+            // Every third, up to the largest number there is.
+            let words: Vec<u32> = (0..number).map(|n| u32::MAX - n * 3).rev().collect();
+            let between: Vec<u32> = words.iter().map(|word| word - 1).chain([0, 1]).collect();
+            assert_eq!(passing(&of(&words), &words), words, "{number}");
+            assert_eq!(passing(&of(&words), &between), [], "{number}");
+            assert_eq!(passing(&Targets::All, &between), between);
+        }
     }
 
     #[test]
