@@ -17,6 +17,7 @@ mod echo;
 mod filter;
 pub(crate) mod fuzzing;
 mod inbox;
+mod link;
 mod neighbour;
 mod outbox;
 

@@ -6,20 +6,18 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use etherparse::{
     ArpEthIpv4Packet, ArpOperation, ArpPacketSlice, EtherType, Ethernet2HeaderSlice, PacketBuilder,
 };
-use ipmp_core::MacAddress;
 use ipmp_core::detect::{Advertisement, Reply, Solicitation};
+use ipmp_core::{Family, MacAddress};
 use nix::errno::Errno;
-use socket2::Socket;
 
 use super::filter::{self, Targets};
-use super::inbox::{Datagram, Inbox};
-use super::outbox::{Letter, post};
-use crate::packet::{self, device_address};
+use super::inbox::{Datagram, ROOM_FOR_ANSWERS};
+use super::link::LinkSocket;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -27,8 +25,7 @@ const ETHERNET: usize = 14;
 /// A socket for the ARP probes of all interfaces.
 #[derive(Debug)]
 pub struct ArpSocket {
-    socket: Socket,
-    inbox: Inbox,
+    link: LinkSocket,
     /// The hardware address of each link that was asked on, which is where answers go.
     macs: BTreeMap<u32, MacAddress>,
     /// Whose replies pass the filter.
@@ -38,14 +35,8 @@ pub struct ArpSocket {
 impl ArpSocket {
     /// Opens the socket. Fails without `CAP_NET_RAW`.
     pub fn open() -> io::Result<Self> {
-        let socket = packet::open()?;
-        // Before the socket is bound, which is when it begins to receive.
-        socket.attach_filter(&filter::nothing())?;
-        let inbox = Inbox::open(&socket)?;
-        socket.bind(&device_address(0, EtherType::ARP)?)?;
         Ok(Self {
-            socket,
-            inbox,
+            link: LinkSocket::open(Family::Inet, ROOM_FOR_ANSWERS)?,
             macs: BTreeMap::new(),
             targets: Targets::none(),
         })
@@ -58,30 +49,25 @@ impl ArpSocket {
         probes: &[&Solicitation],
         unsent: impl FnMut(&Solicitation, io::Error),
     ) {
-        let (socket, macs, targets) = (&self.socket, &mut self.macs, &mut self.targets);
+        let (link, macs, targets) = (&self.link, &mut self.macs, &mut self.targets);
         let letter = |probe: &Solicitation| {
             let IpAddr::V4(target) = probe.target else {
                 return Err(Errno::EAFNOSUPPORT.into());
             };
             if let Some(more) = targets.with(target.into()) {
-                socket.attach_filter(&filter::arp_replies(&more))?;
-                *targets = more;
+                *targets = link.pass(more, filter::arp_replies)?;
             }
-            let letter = Letter {
-                bytes: request(probe.mac, target)?,
-                to: device_address(probe.index, EtherType::ARP)?,
-                info: (),
-            };
+            let letter = link.letter(probe.index, request(probe.mac, target)?)?;
             macs.insert(probe.index, probe.mac);
             Ok(letter)
         };
-        post(socket, probes, letter, unsent);
+        link.send_all(probes, letter, unsent);
     }
 
     /// Adds the replies that are there, at most one batch. Tells whether there may be more.
     pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         let macs = &self.macs;
-        self.inbox.receive(&self.socket, |datagram| {
+        self.link.receive(|datagram| {
             let asked = macs.get(&datagram.index);
             let told = asked.and_then(|&mac| advertisement(datagram, mac));
             replies.extend(told.map(Reply::Advertisement));
@@ -96,18 +82,12 @@ impl ArpSocket {
 
 impl AsFd for ArpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl AsRawFd for ArpSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.link.as_fd()
     }
 }
 
 /// "Who has this address?", asked by nobody.
-fn request(mac: MacAddress, target: Ipv4Addr) -> io::Result<Vec<u8>> {
+pub(super) fn request(mac: MacAddress, target: Ipv4Addr) -> io::Result<Vec<u8>> {
     let arp = ArpEthIpv4Packet {
         operation: ArpOperation::REQUEST,
         sender_mac: mac.0,
@@ -123,28 +103,50 @@ fn request(mac: MacAddress, target: Ipv4Addr) -> io::Result<Vec<u8>> {
 
 /// The reply to somebody with this hardware address; `None` if the frame is anything else.
 pub(super) fn advertisement(datagram: &Datagram<'_>, asked: MacAddress) -> Option<Advertisement> {
-    let header = Ethernet2HeaderSlice::from_slice(datagram.bytes).ok()?;
-    let arp = ArpPacketSlice::from_slice(datagram.bytes.get(ETHERNET..)?).ok()?;
-    let arp = arp.to_packet().try_eth_ipv4().ok()?;
-    let sender = Ipv4Addr::from(arp.sender_ipv4);
-    let mac = MacAddress(arp.sender_mac);
-    let is_reply = header.ether_type() == EtherType::ARP
-        && arp.operation == ArpOperation::REPLY
-        && header.destination() == asked.0
+    let heard = Heard::in_frame(datagram.bytes)?;
+    let arp = &heard.packet;
+    let is_reply = arp.operation == ArpOperation::REPLY
+        && heard.destination == asked
         && arp.target_mac == asked.0;
-    let is_somebody = mac.is_unicast()
-        && mac != asked
-        && !sender.is_unspecified()
-        && !sender.is_multicast()
-        && !sender.is_broadcast();
     // Who tells of himself to himself was not asked.
     let is_gratuitous = arp.sender_ipv4 == arp.target_ipv4;
-    (is_reply && is_somebody && !is_gratuitous).then_some(Advertisement {
+    let (target, mac) = heard.sender().filter(|(_, mac)| *mac != asked)?;
+    (is_reply && !is_gratuitous).then_some(Advertisement {
         index: datagram.index,
-        target: sender.into(),
+        target: target.into(),
         mac,
         received: datagram.received,
     })
+}
+
+/// ARP for IPv4 over Ethernet.
+#[derive(Debug)]
+pub(super) struct Heard {
+    /// To whom the frame was.
+    destination: MacAddress,
+    packet: ArpEthIpv4Packet,
+}
+
+impl Heard {
+    /// What is in a frame; `None` if that is anything else.
+    pub(super) fn in_frame(bytes: &[u8]) -> Option<Self> {
+        let header = Ethernet2HeaderSlice::from_slice(bytes).ok()?;
+        let arp = ArpPacketSlice::from_slice(bytes.get(ETHERNET..)?).ok()?;
+        let packet = arp.to_packet().try_eth_ipv4().ok()?;
+        (header.ether_type() == EtherType::ARP).then_some(Self {
+            destination: MacAddress(header.destination()),
+            packet,
+        })
+    }
+
+    /// Who says so, and his hardware address; `None` if that can be nobody's.
+    pub(super) fn sender(&self) -> Option<(Ipv4Addr, MacAddress)> {
+        let ip = Ipv4Addr::from(self.packet.sender_ipv4);
+        let mac = MacAddress(self.packet.sender_mac);
+        let is_somebody =
+            mac.is_unicast() && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast();
+        is_somebody.then_some((ip, mac))
+    }
 }
 
 #[cfg(test)]

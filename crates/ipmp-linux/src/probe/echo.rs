@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
@@ -22,7 +22,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter::{self, Identifiers};
-use super::inbox::{Datagram, Inbox};
+use super::inbox::{Datagram, Inbox, ROOM_FOR_ANSWERS};
 use super::outbox::{Letter, post};
 
 /// An echo request: header and payload.
@@ -54,7 +54,7 @@ impl EchoSocket {
         let socket = raw(family)?;
         // Nothing passes before the first probe was sent.
         socket.attach_filter(&filter::nothing())?;
-        let inbox = Inbox::open(&socket)?;
+        let inbox = Inbox::open(&socket, ROOM_FOR_ANSWERS)?;
         match family {
             Family::Inet => {
                 socket.set_ttl_v4(1)?;
@@ -161,12 +161,6 @@ impl BoundSocket {
 impl AsFd for EchoSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl AsRawFd for EchoSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 }
 

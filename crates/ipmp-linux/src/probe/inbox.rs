@@ -22,9 +22,9 @@ const BATCH: usize = 32;
 /// Room for every answer to a probe of ours, IP options included. Longer ones are not ours.
 const LARGEST: usize = 256;
 
-/// Bytes of datagrams that the kernel keeps while the daemon is busy, its own bookkeeping included
+/// Bytes of answers to probes that the kernel keeps while the daemon is busy, its own bookkeeping included
 /// (some 800 for each): an answer that finds no room would be taken for a lost probe.
-const RECEIVE_BUFFER: usize = 4 << 20;
+pub(super) const ROOM_FOR_ANSWERS: usize = 4 << 20;
 
 /// How many errors in a row are read off a socket (a link that goes leaves some) before it is given
 /// up for this time.
@@ -51,13 +51,13 @@ pub(super) struct Datagram<'a> {
 pub(super) struct Inbox(Vec<[u8; LARGEST]>);
 
 impl Inbox {
-    /// Prepares a socket for receiving: with stamps, not blocking, with room for many.
-    pub(super) fn open(socket: &Socket) -> io::Result<Self> {
+    /// Prepares a socket for receiving: with stamps, not blocking, with so many bytes of room in the kernel.
+    pub(super) fn open(socket: &Socket, room: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
-        if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        if setsockopt(socket, sockopt::RcvBufForce, &room).is_err() {
             // Only the machine's root may have more than the system's limit; that much is ours.
-            setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+            setsockopt(socket, sockopt::RcvBuf, &room)?;
         }
         Ok(Self(vec![[0; LARGEST]; BATCH]))
     }

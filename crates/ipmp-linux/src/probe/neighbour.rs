@@ -1,40 +1,31 @@
 //! Neighbour solicitations, and the advertisements that answer them.
 //!
-//! What is sent are frames, so that a link without any address can ask. What is received comes from a
-//! raw `ICMPv6` socket: the kernel has checked the checksum, and only `ICMPv6` for this host is looked
-//! at, where a packet socket would be given every IPv6 packet of the host. Answers to `::` go to all
-//! nodes, whose group every link with IPv6 is in.
+//! Answers to `::` go to all nodes, whose group every link with IPv6 is in.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use etherparse::icmpv6::{
     NdpOptionSlice, NdpOptionsIterator, NeighborAdvertisementHeader, TYPE_NEIGHBOR_ADVERTISEMENT,
 };
-use etherparse::{EtherType, Icmpv6Type, PacketBuilder};
-use ipmp_core::MacAddress;
+use etherparse::{Icmpv6Type, PacketBuilder};
 use ipmp_core::detect::{Advertisement, Reply, Solicitation};
+use ipmp_core::{Family, MacAddress};
 use nix::errno::Errno;
-use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter::{self, Targets, last_word};
-use super::inbox::{Datagram, Inbox};
-use super::outbox::{Letter, post};
-use crate::packet::{self, HOP_LIMIT, device_address};
+use super::inbox::{Datagram, ROOM_FOR_ANSWERS};
+use super::link::LinkSocket;
+use crate::packet::HOP_LIMIT;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// A socket for the neighbour solicitations of all interfaces.
 #[derive(Debug)]
 pub struct NeighbourSocket {
-    /// Sends.
-    frames: Socket,
-    /// Receives.
-    icmp: Socket,
-    inbox: Inbox,
+    link: LinkSocket,
     /// The links that were asked on, each with whether somebody asked: `::` is nobody.
     asked: BTreeMap<u32, Asker>,
     /// Whose advertisements pass the filter.
@@ -54,15 +45,8 @@ pub(super) struct Asker {
 impl NeighbourSocket {
     /// Opens the sockets. Fails without `CAP_NET_RAW`, or if the kernel lacks IPv6.
     pub fn open() -> io::Result<Self> {
-        let icmp = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
-        icmp.attach_filter(&filter::nothing())?;
-        let inbox = Inbox::open(&icmp)?;
-        setsockopt(&icmp, sockopt::Ipv6RecvPacketInfo, &true)?;
-        setsockopt(&icmp, sockopt::Ipv6RecvHopLimit, &true)?;
         Ok(Self {
-            frames: packet::open()?,
-            icmp,
-            inbox,
+            link: LinkSocket::open(Family::Inet6, ROOM_FOR_ANSWERS)?,
             asked: BTreeMap::new(),
             targets: Targets::none(),
             unsolicited: false,
@@ -76,7 +60,7 @@ impl NeighbourSocket {
         probes: &[&Solicitation],
         unsent: impl FnMut(&Solicitation, io::Error),
     ) {
-        let (icmp, asked) = (&self.icmp, &mut self.asked);
+        let (link, asked) = (&self.link, &mut self.asked);
         let (targets, unsolicited) = (&mut self.targets, &mut self.unsolicited);
         let letter = |probe: &Solicitation| {
             let (IpAddr::V6(target), None | Some(IpAddr::V6(_))) = (probe.target, probe.source)
@@ -100,24 +84,23 @@ impl NeighbourSocket {
             let more = targets.with(last_word(target));
             if more.is_some() || by_nobody != *unsolicited {
                 let more = more.unwrap_or_else(|| targets.clone());
-                icmp.attach_filter(&filter::neighbour_advertisements(&more, !by_nobody))?;
-                (*targets, *unsolicited) = (more, by_nobody);
+                *targets = link.pass(more, |targets| {
+                    filter::neighbour_advertisements(targets, !by_nobody)
+                })?;
+                *unsolicited = by_nobody;
             }
-            let letter = Letter {
-                bytes: solicitation(probe.mac, source, target)?,
-                to: device_address(probe.index, EtherType::IPV6)?,
-                info: (),
-            };
+            let frame = solicitation(probe.mac, source, target)?;
+            let letter = link.letter(probe.index, frame)?;
             asked.insert(probe.index, asker);
             Ok(letter)
         };
-        post(&self.frames, probes, letter, unsent);
+        link.send_all(probes, letter, unsent);
     }
 
     /// Adds the advertisements that are there, at most one batch. Tells whether there may be more.
     pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         let asked = &self.asked;
-        self.inbox.receive(&self.icmp, |datagram| {
+        self.link.receive(|datagram| {
             let asked = asked.get(&datagram.index);
             let told = asked.and_then(|&asked| advertisement(datagram, asked));
             replies.extend(told.map(Reply::Advertisement));
@@ -132,19 +115,13 @@ impl NeighbourSocket {
 
 impl AsFd for NeighbourSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.icmp.as_fd()
-    }
-}
-
-impl AsRawFd for NeighbourSocket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.icmp.as_raw_fd()
+        self.link.as_fd()
     }
 }
 
 /// "Who has this address?" Without a source it is the question of duplicate address detection, which
 /// must not tell a hardware address (RFC 4861 section 4.3).
-fn solicitation(
+pub(super) fn solicitation(
     mac: MacAddress,
     source: Option<Ipv6Addr>,
     target: Ipv6Addr,
@@ -180,36 +157,58 @@ fn solicitation(
 /// The advertisement that answers who asked so; `None` if the packet is anything else, or its options
 /// are not sound.
 pub(super) fn advertisement(datagram: &Datagram<'_>, asked: Asker) -> Option<Advertisement> {
-    let (&[kind, code, _, _, f0, f1, f2, f3], rest) = datagram.bytes.split_first_chunk()?;
-    let (&target, options) = rest.split_first_chunk::<16>()?;
-    let target = Ipv6Addr::from(target);
-    if kind != TYPE_NEIGHBOR_ADVERTISEMENT
-        || code != 0
-        || datagram.hop_limit != Some(HOP_LIMIT.into())
-        || target.is_multicast()
-    {
-        return None;
-    }
-    let flags = NeighborAdvertisementHeader::from_bytes([f0, f1, f2, f3]);
+    let heard = Heard::in_packet(datagram)?;
     let is_answer = match asked.source {
-        Some(source) => flags.solicited && datagram.destination == Some(source.into()),
+        Some(source) => heard.solicited && datagram.destination == Some(source.into()),
         // Nobody can be told that he has asked.
-        None => !flags.solicited && datagram.destination == Some(ALL_NODES.into()),
+        None => !heard.solicited && datagram.destination == Some(ALL_NODES.into()),
     };
-    let mut told = None;
-    for option in NdpOptionsIterator::from_slice(options) {
-        if let NdpOptionSlice::TargetLinkLayerAddress(address) = option.ok()? {
-            told = Some(MacAddress(address.link_layer_address().try_into().ok()?));
-        }
-    }
-    // It may not be missing in the answer to a multicast (RFC 4861 section 4.4).
-    let mac = told.filter(|mac| mac.is_unicast() && *mac != asked.mac)?;
-    is_answer.then_some(Advertisement {
+    (is_answer && heard.mac != asked.mac).then_some(Advertisement {
         index: datagram.index,
-        target: target.into(),
-        mac,
+        target: heard.target.into(),
+        mac: heard.mac,
         received: datagram.received,
     })
+}
+
+/// A neighbour advertisement that tells a hardware address.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) solicited: bool,
+    pub(super) target: Ipv6Addr,
+    pub(super) mac: MacAddress,
+}
+
+impl Heard {
+    /// The advertisement in a packet; `None` if that is anything else, came from another link (RFC 4861
+    /// section 7.1.2), or tells none. It may not be missing in the answer to a multicast (section 4.4).
+    pub(super) fn in_packet(datagram: &Datagram<'_>) -> Option<Self> {
+        let (&[kind, code, _, _, f0, f1, f2, f3], rest) = datagram.bytes.split_first_chunk()?;
+        let (&target, options) = rest.split_first_chunk::<16>()?;
+        let target = Ipv6Addr::from(target);
+        if kind != TYPE_NEIGHBOR_ADVERTISEMENT
+            || code != 0
+            || datagram.hop_limit != Some(HOP_LIMIT.into())
+            || target.is_multicast()
+        {
+            return None;
+        }
+        let solicited = NeighborAdvertisementHeader::from_bytes([f0, f1, f2, f3]).solicited;
+        if solicited && datagram.destination.is_some_and(|to| to.is_multicast()) {
+            return None;
+        }
+        let mut told = None;
+        for option in NdpOptionsIterator::from_slice(options) {
+            if let NdpOptionSlice::TargetLinkLayerAddress(address) = option.ok()? {
+                told = Some(MacAddress(address.link_layer_address().try_into().ok()?));
+            }
+        }
+        Some(Self {
+            solicited,
+            target,
+            mac: told.filter(|mac| mac.is_unicast())?,
+        })
+    }
 }
 
 #[cfg(test)]

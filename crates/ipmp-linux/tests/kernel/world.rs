@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ipmp_core::detect::{Echo, Solicitation};
@@ -69,6 +70,19 @@ impl World {
     /// Gives the far link an address with its kernel-made route.
     pub(crate) fn far_address(&mut self, index: u32, text: &str) {
         must(&mut self.far, [add_address(index, text)]);
+    }
+
+    /// The IPv4 neighbours whose hardware address a far link knows, as the kernel prints them.
+    pub(crate) fn far_neighbours(&self, link: &str) -> String {
+        let mut ip = Command::new("ip");
+        ip.args(["-4", "neighbour", "show", "nud", "all", "dev", link]);
+        let shown = self.far_namespace.run(|| ip.output()).unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        shown
+            .lines()
+            .filter(|line| line.contains("lladdr"))
+            .collect()
     }
 }
 
