@@ -465,7 +465,8 @@ impl Host {
         }
     }
 
-    /// Whether a data address is nowhere, though its group has a member that is there.
+    /// Whether a data address is nowhere, though its group has a member that is there and plumbed for
+    /// its family.
     fn is_missed(&self, ip: IpAddr) -> bool {
         let mut logicals = self.engine.asked.logicals.iter();
         let is_it = |logical: &&Logical| logical.address.ip == ip;
@@ -476,7 +477,9 @@ impl Host {
         let group = self.engine.group_of(home);
         let mut interfaces = self.engine.asked.interfaces.iter();
         let is_possible = interfaces.any(|(name, interface)| {
-            let is_mate = group.is_some() && interface.group.as_ref() == group;
+            let is_mate = group.is_some()
+                && interface.group.as_ref() == group
+                && interface.families.contains(&logical.family());
             (is_mate || name == home) && self.kernel.link(name).is_some()
         });
         let mut there = self.kernel.addresses.keys();
