@@ -53,6 +53,8 @@ pub(crate) struct Parsed {
     pub(crate) ignore_links: Option<bool>,
     /// `multicast-targets-only`.
     pub(crate) multicast_targets_only: Option<bool>,
+    /// `duplicate-address-detection`.
+    pub(crate) duplicate_address_detection: Option<bool>,
     /// `record` and `record-limit`.
     pub(crate) recording: Recording,
     /// `hook`, and its line.
@@ -67,10 +69,19 @@ const TABLES: [&str; 3] = [DAEMON, DEFAULTS, GROUP];
 const TRACK: &str = "track-interfaces-only-with-groups";
 const IGNORE_LINKS: &str = "ignore-links";
 const MULTICAST: &str = "multicast-targets-only";
+const DUPLICATE: &str = "duplicate-address-detection";
 const RECORD: &str = "record";
 const RECORD_LIMIT: &str = "record-limit";
 const HOOK: &str = "hook";
-const DAEMON_KEYS: [&str; 6] = [TRACK, IGNORE_LINKS, MULTICAST, RECORD, RECORD_LIMIT, HOOK];
+const DAEMON_KEYS: [&str; 7] = [
+    TRACK,
+    IGNORE_LINKS,
+    MULTICAST,
+    DUPLICATE,
+    RECORD,
+    RECORD_LIMIT,
+    HOOK,
+];
 
 const TRUE_OR_FALSE: &str = "true or false";
 
@@ -230,6 +241,7 @@ impl Reader<'_> {
                 TRACK => &mut parsed.track_only_groups,
                 IGNORE_LINKS => &mut parsed.ignore_links,
                 MULTICAST => &mut parsed.multicast_targets_only,
+                DUPLICATE => &mut parsed.duplicate_address_detection,
                 RECORD => {
                     if let Some(path) = path(value) {
                         parsed.recording.path = path;

@@ -1,5 +1,6 @@
 //! What the engine wants done.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::detect::{Probe, Probed};
 use crate::message::Message;
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::{InterfaceName, MacAddress};
+use crate::{Enquiry, InterfaceName, MacAddress};
 
 /// Something to be done by the driver, in the order given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub enum Action {
     ReadNeighbours(Vec<u32>),
     /// Tell the neighbours where addresses are.
     Announce(Announcement),
+    /// Send each of these once, now, and hand in as [`crate::Event::Enquired`] which ones left. An empty
+    /// answer is one too.
+    Enquire(Vec<Enquiry>),
+    /// From now on hand in as [`crate::Event::Claims`] what other stations claim of exactly these: link
+    /// and address. Before the first one, of none.
+    Listen(BTreeSet<(u32, IpAddr)>),
     /// Write a message to the journal.
     Log(Message),
     /// Put this into the history, and tell those who follow it.

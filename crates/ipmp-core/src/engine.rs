@@ -193,6 +193,8 @@ impl Engine {
                 self.note_carriers(&seen);
                 return actions;
             }
+            // Nothing is asked yet.
+            Event::Enquired { .. } | Event::Claims(_) => return actions,
             Event::TellProbes(tells) => {
                 self.detection.tell_probes(tells);
                 return actions;

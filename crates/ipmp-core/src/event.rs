@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Time;
 use crate::command::Command;
 use crate::detect::{Neighbour, Reply};
 use crate::kernel::Change;
 use crate::plan::OperationError;
 use crate::settings::Settings;
+use crate::{Claim, Enquiry, Time};
 
 /// Something happened. Every event can be written down and replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,15 @@ pub enum Event {
     /// Links that had their carrier when they were asked for it, and when each was asked last: told before
     /// a loss is, to know how old that may be.
     Carriers(Vec<(u32, Time)>),
+    /// The result of the last [`crate::Action::Enquire`]: the enquiries that the kernel took, which may be
+    /// none of them.
+    Enquired {
+        /// Which ones.
+        left: Vec<Enquiry>,
+    },
+    /// Other stations claim addresses that are listened for, at most one claim for each link and address.
+    /// What interfaces of this network namespace say themselves is none.
+    Claims(Vec<Claim>),
     /// A deadline was reached, or nothing in particular happened.
     Tick,
 }

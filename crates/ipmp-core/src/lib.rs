@@ -18,6 +18,7 @@
 pub mod action;
 pub mod address;
 pub mod asked;
+pub mod claim;
 pub mod command;
 pub mod desired;
 pub mod detect;
@@ -42,6 +43,7 @@ pub mod totals;
 pub use action::Action;
 pub use address::{Family, InterfaceAddress};
 pub use asked::Asked;
+pub use claim::{Claim, Enquiry};
 pub use command::{Answer, Command, Refusal};
 pub use engine::Engine;
 pub use event::Event;

@@ -359,8 +359,13 @@ impl Driver {
                         tracing::debug!(target: FAILOVER, "{error}");
                     }
                 }
+                // Nothing is sent or heard yet, and so nothing left.
+                Action::Enquire(_) => {
+                    events.push_back(Event::Enquired { left: Vec::new() });
+                }
                 // Said when everything of this moment is done.
                 Action::Log(_) => {}
+                Action::Listen(_) => tracing::debug!(target: TARGET, "nothing is listened for yet"),
                 Action::Record(record) => {
                     let event = self.told.history.add(monotonic_now(), record);
                     if let Some(hook) = &self.hook {

@@ -349,6 +349,8 @@ impl World {
                     }
                     Action::Probed(_)
                     | Action::Announce(_)
+                    | Action::Enquire(_)
+                    | Action::Listen(_)
                     | Action::Record(_)
                     | Action::Log(_)
                     | Action::Answer { .. } => {}

@@ -386,6 +386,7 @@ impl Host {
                         events.push_back(Event::Neighbours(known.collect()));
                     }
                     Action::Announce(announcement) => self.announced.push(announcement),
+                    Action::Enquire(_) | Action::Listen(_) => panic!("nobody asked for {action:?}"),
                     Action::Record(record) => self.records.push(record),
                     Action::Log(message) => self.log.push(message.to_string()),
                     Action::Save(saved) => {
