@@ -51,11 +51,13 @@ impl Refusals {
 }
 
 impl Engine {
-    /// The interfaces whose links refused an address of late.
+    /// The interfaces whose links refused an address of late, and do not have it all the same: where
+    /// another hand put it, it is served.
     pub(super) fn barred(&self, ip: IpAddr) -> BTreeSet<InterfaceName> {
-        let refused = self.refusals.0.keys().filter(|(_, refused)| *refused == ip);
+        let standing = self.standing_refusals();
+        let refused = standing.filter(|((_, refused), _)| *refused == ip);
         refused
-            .filter_map(|(index, _)| self.kernel.links.get(index))
+            .filter_map(|((index, _), _)| self.kernel.links.get(index))
             .map(|link| link.name.clone())
             .collect()
     }
@@ -63,10 +65,18 @@ impl Engine {
     /// What the kernel refused on an interface of late, for people to read; the first of several.
     pub(super) fn refusal(&self, name: &InterfaceName) -> Option<String> {
         let index = self.link(name)?.index;
-        self.refusals
-            .0
-            .iter()
+        self.standing_refusals()
             .find(|((on, _), _)| *on == index)
-            .map(|((_, ip), (_, reason))| format!("cannot add {ip}: {reason}"))
+            .map(|((_, ip), reason)| format!("cannot add {ip}: {reason}"))
+    }
+
+    /// What was refused and is not there, and what the kernel said.
+    fn standing_refusals(&self) -> impl Iterator<Item = (&(u32, IpAddr), &String)> {
+        let refused = self.refusals.0.iter();
+        let standing = refused.filter(|((index, ip), _)| {
+            let mut there = self.kernel.addresses_on(*index);
+            !there.any(|there| there.address.ip == *ip)
+        });
+        standing.map(|(refused, (_, reason))| (refused, reason))
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::labs::{LAB1, lab1};
+use crate::kernel::Address;
+use crate::reference;
 
 #[test]
 fn an_address_that_a_link_refuses_goes_to_another_member() {
@@ -43,6 +45,38 @@ fn an_address_that_a_link_refuses_goes_to_another_member() {
     assert_eq!(refused(&host, "ge1"), None);
     host.carrier("ge0", true);
     host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+}
+
+/// Its link has failed and the other one refused it, so it waits where it is of no use. Where another hand
+/// puts it, it is served.
+#[test]
+fn an_address_stays_where_another_hand_puts_it_though_that_link_had_refused_it() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.pass(Duration::from_mins(1));
+    host.refused = vec!["add address 192.168.0.10/24".to_owned()];
+    host.carrier("ge0", false);
+    // Repaired, and failed again while the other one is passed over.
+    host.carrier("ge0", true);
+    host.pass(Duration::from_secs(15));
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+
+    let at_home = host.kernel.addresses_on(host.index("ge0")).next().unwrap();
+    let by_hand = Address {
+        index: host.index("ge1"),
+        label: None,
+        protocol: 0,
+        ..at_home.clone()
+    };
+    host.by_hand(|kernel| reference::add_address(kernel, by_hand).unwrap());
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
+    host.refused.clear();
+    host.carrier("ge0", true);
+    host.pass(Duration::from_mins(5));
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
 }
 
