@@ -31,7 +31,8 @@ pub struct Claim {
     pub index: u32,
     /// The address.
     pub ip: IpAddr,
-    /// Hardware address of who has it: that of the sender in ARP, of the frame otherwise.
+    /// Hardware address of who has it, as he tells it: of the sender in ARP, of the target in an
+    /// advertisement.
     pub mac: MacAddress,
     /// When it was heard.
     pub received: Time,

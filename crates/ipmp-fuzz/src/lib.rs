@@ -170,7 +170,7 @@ pub fn recording(bytes: &[u8]) {
 }
 
 /// Packets off the probe sockets: an answer is from somebody else than us, and brings what was in the
-/// packet.
+/// packet; a claim names somebody and an address that he can have.
 pub fn packet(bytes: &[u8]) {
     for reply in ipmp_linux::fuzzing::packet(bytes) {
         match reply {
@@ -184,6 +184,18 @@ pub fn packet(bytes: &[u8]) {
                 assert!(!told.target.is_multicast(), "{told:?}");
             }
         }
+    }
+    for claim in ipmp_linux::fuzzing::claims(bytes) {
+        assert!(claim.mac.is_unicast(), "{claim:?}");
+        assert!(
+            !claim.ip.is_multicast() && !claim.ip.is_unspecified(),
+            "{claim:?}"
+        );
+        let mac = claim.mac.0;
+        assert!(
+            bytes.windows(mac.len()).any(|part| part == mac),
+            "{claim:?}"
+        );
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`rtnl::Carriers`] | one per daemon | a thread of its own |
 //! | [`probe::EchoSocket`] | one per family | the driver loop |
 //! | [`probe::ArpSocket`], [`probe::NeighbourSocket`] | one of each | the driver loop |
+//! | [`probe::ClaimSocket`] | one per family | the driver loop |
 //! | [`neighbours::neighbours`] | a socket for each call, closed before it returns | nobody |
 //! | [`announce::Announcer`] | one | the driver loop |
 //!

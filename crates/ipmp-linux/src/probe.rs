@@ -11,8 +11,10 @@
 //! | [`EchoSocket`] | raw ICMP or `ICMPv6`, one for each family | identifier; sequence and payload are the caller's to check |
 //! | [`ArpSocket`] | packet socket for ARP | a reply of a target, to the link's own hardware address |
 //! | [`NeighbourSocket`] | raw `ICMPv6`; sends frames | a target's solicited advertisement with hop limit 255 |
+//! | [`ClaimSocket`] | one more of either kind | it names an address of ours as somebody's |
 
 mod arp;
+mod claims;
 mod echo;
 mod filter;
 pub(crate) mod fuzzing;
@@ -22,5 +24,6 @@ mod neighbour;
 mod outbox;
 
 pub use arp::ArpSocket;
+pub use claims::ClaimSocket;
 pub use echo::EchoSocket;
 pub use neighbour::NeighbourSocket;

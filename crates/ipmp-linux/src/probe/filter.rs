@@ -17,6 +17,10 @@ const PACKET_TYPE: u32 = 0xffff_f000 + 4;
 /// For this host by its hardware address (`PACKET_HOST`): not broadcast, not somebody else's.
 const FOR_THIS_HOST: u32 = 0;
 
+/// For several, this host among them (`PACKET_MULTICAST`). What is greater is for somebody else; so is what
+/// belongs to a VLAN of which there is no link here.
+const FOR_A_GROUP: u32 = 2;
+
 /// The flag of a neighbour advertisement that says so (RFC 4861 section 4.4).
 const SOLICITED: u32 = 0x40;
 
@@ -108,6 +112,16 @@ impl Targets {
     }
 }
 
+impl FromIterator<u32> for Targets {
+    fn from_iter<I: IntoIterator<Item = u32>>(targets: I) -> Self {
+        let targets = BTreeSet::from_iter(targets);
+        if targets.len() > Self::MOST {
+            return Self::All;
+        }
+        Self::Some(targets)
+    }
+}
+
 /// Passes if what was loaded is one of these, which are in order. They are halved until few are left: a
 /// flood is not to be compared with each.
 fn pass_one_of(words: &[u32]) -> Program {
@@ -182,6 +196,23 @@ pub(super) fn arp_replies(targets: &Targets) -> Program {
     program
 }
 
+/// Lets ARP requests and replies pass in which one of these is the sender, if this host was to see them.
+/// The program sees whole frames.
+pub(super) fn arp_claims(addresses: &Targets) -> Program {
+    let mut program = vec![
+        statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
+        unless_greater(FOR_A_GROUP, 1),
+        drop(),
+        // Ethernet and IPv4
+        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 14),
+        if_equal(0x0001_0800, 1),
+        drop(),
+    ];
+    // the sender's address
+    program.extend(addresses.pass_word_at(28));
+    program
+}
+
 /// Lets neighbour advertisements of these pass; if so told, only those that say that they were
 /// solicited. The program sees them from the ICMP header on.
 pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Program {
@@ -224,6 +255,11 @@ fn if_equal(k: u32, jump: u8) -> SockFilter {
 /// Jumps over so many instructions if one of these bits is set.
 fn if_any_bit(k: u32, jump: u8) -> SockFilter {
     SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JSET), jump, 0, k)
+}
+
+/// Jumps over so many instructions unless greater.
+fn unless_greater(k: u32, jump: u8) -> SockFilter {
+    SockFilter::new(narrow(libc::BPF_JMP | libc::BPF_JGT), 0, jump, k)
 }
 
 /// Jumps over so many instructions if not less.
@@ -295,15 +331,17 @@ mod tests {
             assert_eq!(targets.with(target), None, "{target} is there already");
         }
         // The kernel takes 4096 instructions.
-        assert!(arp_replies(&targets).len() < 4000);
+        assert!(arp_claims(&targets).len() < 4000);
+        assert_eq!((0..1024).collect::<Targets>(), targets);
         targets = targets.with(1024).unwrap();
         assert_eq!(targets, Targets::All);
         assert_eq!(targets.with(1025), None);
+        assert_eq!((0..1025).collect::<Targets>(), Targets::All);
     }
 
     #[test]
     fn whatever_their_number_targets_pass_and_nobody_else() {
-        let of = |words: &[u32]| Targets::Some(words.iter().copied().collect());
+        let of = |words: &[u32]| words.iter().copied().collect::<Targets>();
         for number in [0, 1, 2, 3, 4, 5, 8, 9, 100, 127, 200, 333, 1024] {
             // Every third, up to the largest number there is.
             let words: Vec<u32> = (0..number).map(|n| u32::MAX - n * 3).rev().collect();

@@ -13,6 +13,7 @@
 
 mod announce;
 mod carrier;
+mod claims;
 mod neighbours;
 mod probe;
 mod realtime;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         silence::TESTS,
         probe::TESTS,
         solicit::TESTS,
+        claims::TESTS,
         neighbours::TESTS,
         realtime::TESTS,
         announce::TESTS,

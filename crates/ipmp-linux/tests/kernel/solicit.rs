@@ -54,8 +54,8 @@ const TARGET6: &str = "fe80::254";
 const SOURCE6: &str = "fe80::1";
 
 /// Hardware addresses of nobody here.
-const STRANGER: [u8; 6] = [2, 0, 0, 0, 0x77, 1];
-const OTHER: [u8; 6] = [2, 0, 0, 0, 0x77, 2];
+pub(crate) const STRANGER: [u8; 6] = [2, 0, 0, 0, 0x77, 1];
+pub(crate) const OTHER: [u8; 6] = [2, 0, 0, 0, 0x77, 2];
 
 /// A socket under test.
 trait Solicitor: Sends<Solicitation> + AsFd + Sized {
@@ -88,7 +88,7 @@ impl Solicitor for NeighbourSocket {
     }
 }
 
-fn mac_of(rtnl: &mut Rtnl, index: u32) -> MacAddress {
+pub(crate) fn mac_of(rtnl: &mut Rtnl, index: u32) -> MacAddress {
     rtnl.observe().unwrap().links[&index].mac.unwrap()
 }
 
@@ -129,7 +129,7 @@ fn is_answered(world: &mut World, far: u32, socket: &mut impl Solicitor, probe: 
 }
 
 /// Sends frames from the far end of a cable, as they are.
-fn inject(world: &World, far: u32, frames: &[Vec<u8>]) {
+pub(crate) fn inject(world: &World, far: u32, frames: &[Vec<u8>]) {
     let wire = world.far_namespace.run(|| Wire::open(far)).unwrap();
     for frame in frames {
         wire.send(&[&[0; HEADER], frame.as_slice()].concat())
@@ -160,7 +160,7 @@ fn arp_probes_leave_no_trace_at_the_target(mut world: World) {
 }
 
 /// An ARP packet in a frame to `to`.
-fn arp(to: [u8; 6], packet: &ArpEthIpv4Packet) -> Vec<u8> {
+pub(crate) fn arp(to: [u8; 6], packet: &ArpEthIpv4Packet) -> Vec<u8> {
     let frame = PacketBuilder::ethernet2(STRANGER, to).arp(packet.to_arp_packet());
     let mut bytes = Vec::new();
     frame.write(&mut bytes).unwrap();
@@ -288,7 +288,7 @@ fn advertisement(to: Ipv6Addr, mac: [u8; 6], hop_limit: u8, solicited: bool) -> 
 }
 
 /// The same of another.
-fn advertisement_of(
+pub(crate) fn advertisement_of(
     target: &str,
     to: Ipv6Addr,
     mac: [u8; 6],
@@ -312,8 +312,8 @@ fn advertisement_of(
     bytes
 }
 
-const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+pub(crate) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+pub(crate) const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 
 fn only_advertisements_to_us_are_handed_in(mut world: World) {
     let cables = [world.cable("ge0", "sw0"), world.cable("ge1", "sw1")];

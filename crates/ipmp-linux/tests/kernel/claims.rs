@@ -1,0 +1,336 @@
+//! Claims of addresses across a cable: the kernel at the other end answers who asks, and a packet socket
+//! there says what it would not.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use etherparse::{ArpEthIpv4Packet, ArpOperation};
+use ipmp_core::plan::Operation;
+use ipmp_core::{Claim, Enquiry, Family, MacAddress};
+use ipmp_linux::monotonic_now;
+use ipmp_linux::probe::ClaimSocket;
+
+use crate::solicit::{
+    ALL_NODES, ALL_NODES_MAC, OTHER, STRANGER, advertisement_of, arp, inject, mac_of,
+};
+use crate::world::{PATIENCE, Test, World, add_address, ip, must, wait_readable};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("who_has_an_address_says_so", who_has_an_address_says_so),
+    ("nobody_has_a_free_address", nobody_has_a_free_address),
+    (
+        "a_question_leaves_no_trace_at_the_others",
+        a_question_leaves_no_trace_at_the_others,
+    ),
+    (
+        "arp_claims_of_ours_are_handed_in_and_nothing_else",
+        arp_claims_of_ours_are_handed_in_and_nothing_else,
+    ),
+    (
+        "advertised_claims_of_ours_are_handed_in_and_nothing_else",
+        advertised_claims_of_ours_are_handed_in_and_nothing_else,
+    ),
+    (
+        "other_hosts_questions_are_no_claims",
+        other_hosts_questions_are_no_claims,
+    ),
+    (
+        "claims_of_another_vlan_are_not_handed_in",
+        claims_of_another_vlan_are_not_handed_in,
+    ),
+    (
+        "claims_of_many_addresses_are_told_apart",
+        claims_of_many_addresses_are_told_apart,
+    ),
+    (
+        "no_question_leaves_a_link_that_is_down",
+        no_question_leaves_a_link_that_is_down,
+    ),
+];
+
+const OURS4: &str = "192.0.2.1";
+const OURS6: &str = "2001:db8::1";
+
+/// A socket that listens to these on a link.
+fn listening(index: u32, addresses: &[&str]) -> ClaimSocket {
+    let mut socket = ClaimSocket::open(Family::of(ip(addresses[0]))).unwrap();
+    let places = addresses.iter().map(|address| (index, ip(address)));
+    socket.listen(&places.collect()).unwrap();
+    socket
+}
+
+/// Asks on a link; why it did not leave, if it did not.
+fn ask(socket: &ClaimSocket, enquiry: &Enquiry) -> Option<i32> {
+    let mut unsent = None;
+    socket.ask_all(&[enquiry], |_, error| unsent = error.raw_os_error());
+    unsent
+}
+
+/// Waits for something to come and gives all that has.
+fn claims(socket: &mut ClaimSocket) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    while claims.is_empty() {
+        assert!(wait_readable(socket, PATIENCE), "no claim");
+        socket.receive(1000, |claim| claims.push(claim));
+    }
+    claims
+}
+
+/// Who claims what, in the order in which it comes, up to the address that stands last in what was sent.
+fn until(socket: &mut ClaimSocket, last: &str) -> Vec<(u32, IpAddr, MacAddress)> {
+    let mut seen = Vec::new();
+    loop {
+        for claim in claims(socket) {
+            seen.push((claim.index, claim.ip, claim.mac));
+        }
+        if seen
+            .last()
+            .is_some_and(|(_, claimed, _)| *claimed == ip(last))
+        {
+            return seen;
+        }
+    }
+}
+
+fn who_has_an_address_says_so(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    world.far_address(far, "192.0.2.1/24");
+    world.far_address(far, "2001:db8::1/64");
+    let theirs = mac_of(&mut world.far, far);
+    for address in [OURS4, OURS6] {
+        let mut socket = listening(index, &[address]);
+        let enquiry = Enquiry {
+            index,
+            mac: mac_of(&mut world.near, index),
+            ip: ip(address),
+        };
+        assert_eq!(ask(&socket, &enquiry), None);
+        let start = monotonic_now();
+        // A new IPv6 address hears questions when the kernel's queue of addresses has had its turn.
+        while !wait_readable(&socket, Duration::from_millis(100)) {
+            assert!(monotonic_now().since(start) < PATIENCE, "no answer");
+            assert_eq!(ask(&socket, &enquiry), None);
+        }
+        for claim in claims(&mut socket) {
+            let expected = Claim {
+                index,
+                ip: ip(address),
+                mac: theirs,
+                received: claim.received,
+            };
+            assert_eq!(claim, expected);
+            assert!(claim.received <= monotonic_now());
+        }
+    }
+}
+
+fn nobody_has_a_free_address(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    world.far_address(far, "192.0.2.2/24");
+    let mut socket = listening(index, &[OURS4, "192.0.2.2"]);
+    let mac = mac_of(&mut world.near, index);
+    // That the second is answered shows that the first has had its time.
+    for address in [OURS4, "192.0.2.2"] {
+        let ip = ip(address);
+        assert_eq!(ask(&socket, &Enquiry { index, mac, ip }), None);
+    }
+    let seen = until(&mut socket, "192.0.2.2");
+    assert!(
+        seen.iter()
+            .all(|(_, claimed, _)| *claimed == ip("192.0.2.2")),
+        "{seen:?}"
+    );
+}
+
+fn a_question_leaves_no_trace_at_the_others(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    world.far_address(far, "192.0.2.2/24");
+    let mut socket = listening(index, &["192.0.2.2"]);
+    let mac = mac_of(&mut world.near, index);
+    assert_eq!(
+        ask(
+            &socket,
+            &Enquiry {
+                index,
+                mac,
+                ip: ip("192.0.2.2")
+            }
+        ),
+        None
+    );
+    claims(&mut socket);
+    assert_eq!(world.far_neighbours("sw0"), "");
+}
+
+/// Somebody's ARP packet in which `sender` is at `mac`.
+fn told(operation: ArpOperation, sender: &str, mac: [u8; 6], target: &str) -> ArpEthIpv4Packet {
+    let octets = |text: &str| text.parse::<Ipv4Addr>().unwrap().octets();
+    ArpEthIpv4Packet {
+        operation,
+        sender_mac: mac,
+        sender_ipv4: octets(sender),
+        target_mac: [0; 6],
+        target_ipv4: octets(target),
+    }
+}
+
+fn arp_claims_of_ours_are_handed_in_and_nothing_else(mut world: World) {
+    let cables = [world.cable("ge0", "sw0"), world.cable("ge1", "sw1")];
+    let [(index, far), (second, far_second)] = cables;
+    let ours = mac_of(&mut world.near, index).0;
+    let last = "192.0.2.99";
+    let places = [(index, OURS4), (index, last), (second, last)].map(|(on, text)| (on, ip(text)));
+    let mut socket = ClaimSocket::open(Family::Inet).unwrap();
+    socket.listen(&places.into()).unwrap();
+    let all = MacAddress::BROADCAST.0;
+    let (request, reply) = (ArpOperation::REQUEST, ArpOperation::REPLY);
+    let claim = told(request, OURS4, STRANGER, OURS4);
+    let mut frames = vec![
+        // Claims.
+        arp(all, &claim),
+        arp(all, &told(reply, OURS4, STRANGER, OURS4)),
+        arp(all, &told(request, OURS4, STRANGER, "192.0.2.254")),
+        arp(ours, &told(reply, OURS4, STRANGER, "0.0.0.0")),
+        arp(ours, &told(request, OURS4, STRANGER, OURS4)),
+        // Somebody else's, somebody's question, nobody's, and what is for somebody else.
+        arp(all, &told(request, "192.0.2.2", STRANGER, OURS4)),
+        arp(all, &told(request, "0.0.0.0", STRANGER, OURS4)),
+        arp(all, &told(request, OURS4, all, OURS4)),
+        arp(OTHER, &claim),
+    ];
+    let whole = arp(all, &claim);
+    frames.extend((15..whole.len()).map(|length| whole[..length].to_vec()));
+    frames.push(arp(all, &told(request, last, STRANGER, last)));
+    let of = |index: u32, text: &str| (index, ip(text), MacAddress(STRANGER));
+    inject(&world, far, &frames);
+    let mut expected = vec![of(index, OURS4); 5];
+    expected.push(of(index, last));
+    assert_eq!(until(&mut socket, last), expected);
+    // What is ours on one link may be another's on the next.
+    inject(&world, far_second, &frames);
+    assert_eq!(until(&mut socket, last), [of(second, last)]);
+    // What is not listened to any more is not told.
+    socket.listen(&BTreeSet::from([(index, ip(last))])).unwrap();
+    inject(&world, far, &frames);
+    assert_eq!(until(&mut socket, last), [of(index, last)]);
+}
+
+fn advertised_claims_of_ours_are_handed_in_and_nothing_else(mut world: World) {
+    let cables = [world.cable("ge0", "sw0"), world.cable("ge1", "sw1")];
+    let [(index, far), (second, far_second)] = cables;
+    must(&mut world.near, [add_address(index, "fe80::1/64")]);
+    let ours = mac_of(&mut world.near, index).0;
+    let (us, last) = ("fe80::1".parse().unwrap(), "2001:db8::99");
+    let places = [(index, OURS6), (index, last), (second, last)].map(|(on, text)| (on, ip(text)));
+    let mut socket = ClaimSocket::open(Family::Inet6).unwrap();
+    socket.listen(&places.into()).unwrap();
+    let whole = advertisement_of(OURS6, ALL_NODES, ALL_NODES_MAC, 255, false);
+    let mut broken = whole.clone();
+    broken[60] ^= 1;
+    let mut frames = vec![
+        // Claims.
+        whole.clone(),
+        advertisement_of(OURS6, us, ours, 255, true),
+        advertisement_of(OURS6, us, ours, 255, false),
+        // Somebody else's, through a router, for somebody else, and what is not sound.
+        advertisement_of("2001:db8::2", ALL_NODES, ALL_NODES_MAC, 255, false),
+        advertisement_of(OURS6, ALL_NODES, ALL_NODES_MAC, 254, false),
+        advertisement_of(OURS6, us, OTHER, 255, true),
+        advertisement_of(OURS6, ALL_NODES, ALL_NODES_MAC, 255, true),
+        // The same end, another address.
+        advertisement_of("2001:db8:1::1", ALL_NODES, ALL_NODES_MAC, 255, false),
+        broken,
+    ];
+    frames.extend((15..whole.len()).map(|length| whole[..length].to_vec()));
+    frames.push(advertisement_of(last, ALL_NODES, ALL_NODES_MAC, 255, false));
+    let of = |index: u32, text: &str| (index, ip(text), MacAddress(STRANGER));
+    inject(&world, far, &frames);
+    let mut expected = vec![of(index, OURS6); 3];
+    expected.push(of(index, last));
+    assert_eq!(until(&mut socket, last), expected);
+    inject(&world, far_second, &frames);
+    assert_eq!(until(&mut socket, last), [of(second, last)]);
+}
+
+fn other_hosts_questions_are_no_claims(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    let theirs = mac_of(&mut world.far, far);
+    // The far end asks as we do, and then takes the addresses.
+    for (address, taken) in [(OURS4, "192.0.2.1/24"), (OURS6, "2001:db8::1/64")] {
+        let mut socket = listening(index, &[address]);
+        let other = world
+            .far_namespace
+            .run(|| ClaimSocket::open(Family::of(ip(address))));
+        let enquiry = Enquiry {
+            index: far,
+            mac: theirs,
+            ip: ip(address),
+        };
+        assert_eq!(ask(&other.unwrap(), &enquiry), None);
+        assert!(
+            !wait_readable(&socket, Duration::from_millis(200)),
+            "{:?}",
+            claims(&mut socket)
+        );
+        world.far_address(far, taken);
+    }
+}
+
+fn claims_of_another_vlan_are_not_handed_in(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    let mut socket = listening(index, &[OURS4, "192.0.2.99"]);
+    let all = MacAddress::BROADCAST.0;
+    let request = ArpOperation::REQUEST;
+    let mut tagged = arp(all, &told(request, OURS4, STRANGER, OURS4));
+    // Tag 5 (IEEE 802.1Q), of which there is no link here.
+    tagged.splice(12..12, [0x81, 0, 0, 5]);
+    let last = arp(all, &told(request, "192.0.2.99", STRANGER, "192.0.2.99"));
+    inject(&world, far, &[tagged, last]);
+    let expected = [(index, ip("192.0.2.99"), MacAddress(STRANGER))];
+    assert_eq!(until(&mut socket, "192.0.2.99"), expected);
+}
+
+fn claims_of_many_addresses_are_told_apart(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    let many = |count: u32| (0..count).map(|n| Ipv4Addr::from(0xc612_0000 + 2 * n));
+    let all = MacAddress::BROADCAST.0;
+    let claim = |ip: &str| arp(all, &told(ArpOperation::REQUEST, ip, STRANGER, ip));
+    // As many as a program tells apart, and more.
+    for count in [1024, 1500] {
+        let mut socket = ClaimSocket::open(Family::Inet).unwrap();
+        let places = many(count).map(|ip| (index, ip.into()));
+        socket.listen(&places.collect()).unwrap();
+        let others = ["198.18.0.1", "198.18.3.1", "192.0.2.1"].map(claim);
+        inject(&world, far, &others);
+        let ours = ["198.18.0.0", "198.18.3.2", "198.18.7.254"];
+        inject(&world, far, &ours.map(claim));
+        let seen: Vec<_> = until(&mut socket, ours[2])
+            .iter()
+            .map(|one| one.1)
+            .collect();
+        assert_eq!(seen, ours.map(ip));
+    }
+}
+
+fn no_question_leaves_a_link_that_is_down(mut world: World) {
+    let (index, _) = world.cable("ge0", "sw0");
+    must(&mut world.near, [Operation::SetUp { index, up: false }]);
+    let mac = mac_of(&mut world.near, index);
+    for (address, other) in [(OURS4, OURS6), (OURS6, OURS4)] {
+        let socket = listening(index, &[address]);
+        let ask = |text: &str| {
+            ask(
+                &socket,
+                &Enquiry {
+                    index,
+                    mac,
+                    ip: ip(text),
+                },
+            )
+        };
+        assert_eq!(ask(address), Some(nix::libc::ENETDOWN));
+        // Each asks in its own family.
+        assert_eq!(ask(other), Some(nix::libc::EAFNOSUPPORT));
+    }
+}
