@@ -37,6 +37,7 @@ mod record;
 mod saving;
 mod settings;
 mod signals;
+mod sockets;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

@@ -1,22 +1,17 @@
 //! The probe sockets: one of each kind, opened when the first probe needs it.
-//!
-//! They share one epoll instance, so that the loop waits for one thing. They stay open: they are few,
-//! and closing a packet socket would hold up the loop for some 10 ms.
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 
 use ipmp_core::detect::{Echo, Probe, Reply, Solicitation};
 use ipmp_core::{Family, InterfaceName, Time};
 use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::{ArpSocket, EchoSocket, NeighbourSocket};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use tokio::io::unix::AsyncFd;
 
 use crate::departures::{Departures, Kind};
-use crate::driver::watched;
 use crate::log::PROBE;
+use crate::sockets::Sockets;
 
 /// How many batches of replies are taken off a socket before the loop does something else. A flood
 /// ends here.
@@ -25,9 +20,7 @@ const BATCHES: usize = 128;
 /// All probe sockets.
 #[derive(Debug)]
 pub(crate) struct Probes {
-    epoll: AsyncFd<Instance>,
-    /// What of the sockets wakes the loop: replies, or nothing.
-    interest: EpollFlags,
+    sockets: Sockets,
     echo4: Option<EchoSocket>,
     echo6: Option<EchoSocket>,
     arp: Option<ArpSocket>,
@@ -38,23 +31,11 @@ pub(crate) struct Probes {
     pub(crate) departures: Departures,
 }
 
-/// An epoll instance with the number tokio wants to see.
-#[derive(Debug)]
-struct Instance(Epoll);
-
-impl AsRawFd for Instance {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
-}
-
 impl Probes {
     /// No sockets yet. To be called inside the runtime.
     pub(crate) fn new() -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         Ok(Self {
-            epoll: watched(Instance(epoll))?,
-            interest: EpollFlags::EPOLLIN,
+            sockets: Sockets::new()?,
             echo4: None,
             echo6: None,
             arp: None,
@@ -100,14 +81,13 @@ impl Probes {
             Family::Inet => &mut self.echo4,
             Family::Inet6 => &mut self.echo6,
         };
-        let watch = (&self.epoll.get_ref().0, self.interest);
         let unsent = &mut self.unsent;
         let kind = Kind {
             family,
             solicitation: false,
         };
         self.departures.note(decided, kind, monotonic_now);
-        match opened(slot, watch, || EchoSocket::open(family)) {
+        match self.sockets.opened(slot, || EchoSocket::open(family)) {
             Ok(socket) => socket.send_all(probes, |probe, error| {
                 not_sent(unsent, &probe.interface, probe.target, &error);
             }),
@@ -119,7 +99,6 @@ impl Probes {
         if probes.is_empty() {
             return;
         }
-        let watch = (&self.epoll.get_ref().0, self.interest);
         let unsent = &mut self.unsent;
         let kind = Kind {
             family,
@@ -130,9 +109,13 @@ impl Probes {
             not_sent(unsent, &probe.interface, probe.target, &error);
         };
         let sent = match family {
-            Family::Inet => opened(&mut self.arp, watch, ArpSocket::open)
+            Family::Inet => self
+                .sockets
+                .opened(&mut self.arp, ArpSocket::open)
                 .map(|socket| socket.send_all(probes, &mut failed)),
-            Family::Inet6 => opened(&mut self.neighbours, watch, NeighbourSocket::open)
+            Family::Inet6 => self
+                .sockets
+                .opened(&mut self.neighbours, NeighbourSocket::open)
                 .map(|socket| socket.send_all(probes, &mut failed)),
         };
         if let Err(error) = sent {
@@ -153,32 +136,18 @@ impl Probes {
     /// Whether replies are to end [`Probes::readable`] from now on, those that are there already
     /// included.
     pub(crate) fn watch(&mut self, wanted: bool) -> io::Result<()> {
-        let interest = if wanted {
-            EpollFlags::EPOLLIN
-        } else {
-            EpollFlags::empty()
-        };
-        if interest == self.interest {
-            return Ok(());
-        }
-        self.interest = interest;
         let sockets = [
             self.echo4.as_ref().map(AsFd::as_fd),
             self.echo6.as_ref().map(AsFd::as_fd),
             self.arp.as_ref().map(AsFd::as_fd),
             self.neighbours.as_ref().map(AsFd::as_fd),
         ];
-        for socket in sockets.into_iter().flatten() {
-            let mut event = EpollEvent::new(interest, 0);
-            self.epoll.get_ref().0.modify(socket, &mut event)?;
-        }
-        Ok(())
+        self.sockets.watch(wanted, sockets)
     }
 
     /// Waits until there may be replies.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.epoll.readable().await?.clear_ready();
-        Ok(())
+        self.sockets.readable().await
     }
 
     /// Takes the replies that are there: until nothing is left, as the loop is woken by what comes
@@ -209,23 +178,6 @@ fn not_sent(unsent: &mut u64, interface: &InterfaceName, target: IpAddr, error: 
 fn none_sent(unsent: &mut u64, probes: usize, error: &io::Error) {
     *unsent = unsent.saturating_add(u64::try_from(probes).unwrap_or(u64::MAX));
     tracing::debug!(target: PROBE, "no socket for {probes} probes: {error}");
-}
-
-/// The socket of a slot, opened if it is not yet.
-fn opened<'s, S: AsFd>(
-    slot: &'s mut Option<S>,
-    (epoll, interest): (&Epoll, EpollFlags),
-    open: impl FnOnce() -> io::Result<S>,
-) -> io::Result<&'s mut S> {
-    let socket = if let Some(socket) = slot.take() {
-        socket
-    } else {
-        let socket = open()?;
-        // Which one it is does not matter: there are so few that all are looked at.
-        epoll.add(&socket, EpollEvent::new(interest, 0))?;
-        socket
-    };
-    Ok(slot.insert(socket))
 }
 
 /// Calls until there is no more, or it has been enough.
