@@ -47,8 +47,8 @@ use crate::detect::{Detection, Finding};
 use crate::kernel::{Address, AddressKey, Sysctl};
 use crate::plan::{Operation, Plan};
 use crate::{
-    Action, Asked, Event, Family, InterfaceName, Kernel, LogicalName, Message, Settings, Snapshot,
-    Time,
+    Action, Asked, Event, Family, InterfaceName, Kernel, LogicalName, MacAddress, Message,
+    Settings, Snapshot, Time,
 };
 
 /// Which logical: where it belongs, and its family.
@@ -300,6 +300,11 @@ impl Engine {
     /// The name of a link, by number.
     pub fn link_name(&self, link: u32) -> Option<&InterfaceName> {
         self.kernel.links.get(&link).map(|link| &link.name)
+    }
+
+    /// The hardware addresses of all links.
+    pub fn macs(&self) -> impl Iterator<Item = MacAddress> {
+        self.kernel.links.values().filter_map(|link| link.mac)
     }
 
     /// Whether a link, by number, is up with carrier as far as the kernel has told.

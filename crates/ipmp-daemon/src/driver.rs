@@ -24,6 +24,7 @@ use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::carrier::CarrierWatch;
+use crate::claims::Claims;
 use crate::control::{self, Asker, Request, Shown};
 use crate::hook::Hook;
 use crate::journal::Causes;
@@ -35,6 +36,7 @@ use crate::saving::Saving;
 use crate::signals::{Signals, Told};
 use crate::{dump, settings};
 
+mod conflicts;
 mod kernel;
 
 /// How long after the kernel could not be read, or the state not be saved, it is tried again.
@@ -68,6 +70,7 @@ pub(crate) struct Driver {
     causes: Causes,
     rtnl: AsyncFd<Rtnl>,
     probes: Probes,
+    claims: Claims,
     announcer: Announcer,
     carriers: CarrierWatch,
     /// When everything is to be read again.
@@ -129,6 +132,7 @@ impl Driver {
             causes: Causes::default(),
             rtnl: watched(rtnl)?,
             probes: Probes::new()?,
+            claims: Claims::new()?,
             announcer: Announcer::new(),
             carriers: CarrierWatch::start()?,
             scan_at: now + SCAN,
@@ -174,6 +178,7 @@ impl Driver {
                     }
                 }
                 _ = self.probes.readable() => self.hear(),
+                _ = self.claims.readable() => self.hear_claims(),
                 found = self.carriers.found() => self.look_after(&found),
                 request = requests.recv() => self.serve(request, &mut requests),
                 signal = signals.next() => match signal {
@@ -202,10 +207,14 @@ impl Driver {
     }
 
     fn next_deadline(&self) -> Time {
-        [self.engine.next_deadline(), self.again_at]
-            .into_iter()
-            .flatten()
-            .fold(self.scan_at, Time::min)
+        [
+            self.engine.next_deadline(),
+            self.again_at,
+            self.claims.rest_ends(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.scan_at, Time::min)
     }
 
     /// Sets the alarm for what is to be done next. What is due in quick succession is done together,
@@ -236,11 +245,15 @@ impl Driver {
             self.resyncs.periodic += 1;
             self.scan();
         }
+        self.claims.wake(now);
         if self.engine.next_deadline().is_some_and(|at| at <= now) {
             tracing::debug!(target: TIMER, "deadline reached");
             self.ticked = now;
             // Replies that are there already were in time, however late we look: they go first.
             self.hear();
+            if self.claims.are_awaited(now) {
+                self.hear_claims();
+            }
             self.feed(Event::Tick);
             // What has probes to send leaves what else there is to decide for after they are sent.
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
@@ -308,6 +321,7 @@ impl Driver {
         while let Some(event) = events.pop_front() {
             may_differ |= !matches!(event, Event::Reply(_) | Event::Tick);
             let now = monotonic_now();
+            self.remember_macs(now, &event);
             let noted = self.recorder.as_ref().map(|_| event.clone());
             let actions = self.engine.handle(now, event);
             if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
@@ -359,13 +373,13 @@ impl Driver {
                         tracing::debug!(target: FAILOVER, "{error}");
                     }
                 }
-                // Nothing is sent or heard yet, and so nothing left.
-                Action::Enquire(_) => {
-                    events.push_back(Event::Enquired { left: Vec::new() });
+                Action::Enquire(enquiries) => {
+                    let left = self.claims.enquire(monotonic_now(), &enquiries);
+                    events.push_back(Event::Enquired { left });
                 }
+                Action::Listen(places) => self.claims.listen(&places),
                 // Said when everything of this moment is done.
                 Action::Log(_) => {}
-                Action::Listen(_) => tracing::debug!(target: TARGET, "nothing is listened for yet"),
                 Action::Record(record) => {
                     let event = self.told.history.add(monotonic_now(), record);
                     if let Some(hook) = &self.hook {

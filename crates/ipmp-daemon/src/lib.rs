@@ -15,6 +15,7 @@
 //! | one loop, on the main thread | [`driver`] | |
 //! | one engine, one netlink socket | [`driver`] | the loop |
 //! | one probe socket of each kind, for all interfaces | [`probes`] | the loop |
+//! | one socket for claims of each family, for all interfaces | [`claims`] | the loop |
 //! | one thread that asks links for their carrier | [`carrier`] | the loop |
 //! | one hook, if any, and one thread that runs it for one event at a time | [`hook`] | the loop |
 //! | one recording, if any, and one thread that writes it | [`record`] | the loop |
@@ -22,6 +23,7 @@
 //! | one lock on the lock file | [`instance`] | the process, until it ends |
 
 mod carrier;
+mod claims;
 mod control;
 mod departures;
 mod driver;
