@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, LogicalKey};
-use crate::command::Answer;
+use crate::command::{Answer, Command};
 use crate::kernel::{Address, AddressKey};
 use crate::plan::Operation;
 use crate::{Action, Asked, InterfaceName, LogicalName, Time};
@@ -46,7 +46,11 @@ impl Engine {
         };
         self.failures.release(now);
         self.contests.release();
-        let failing = self.failures.known();
+        // Whatever stands in the way of putting everything back, it is what that command cannot do.
+        let failing = match command {
+            Command::Teardown => BTreeSet::new(),
+            _ => self.failures.known(),
+        };
         let before = Before {
             asked: self.asked.clone(),
             places: self.places.clone(),

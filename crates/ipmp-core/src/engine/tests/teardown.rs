@@ -265,6 +265,28 @@ fn what_the_kernel_refuses_leaves_everything_as_it_was() {
     assert_eq!(host.kernel, before);
 }
 
+/// What was tried before, and is tried again now, is the command's as well.
+#[test]
+fn what_the_kernel_refused_before_and_refuses_again_ends_it() {
+    let (mut host, before) = grouped();
+    let route = before.routes.iter().next().unwrap().clone();
+    // With its nexthop the route would go too.
+    host.refused = vec!["remove route 0.0.0.0/0".into(), "remove nexthop".into()];
+    host.change(Change::RouteGone(route));
+    host.pass(Duration::from_secs(1));
+    // The kernel refuses nothing but what it has refused.
+    let failing = host.engine.failures.known().into_iter();
+    host.refused = failing.map(|operation| operation.to_string()).collect();
+    assert!(host.refused.len() > 1, "{:?}", host.refused);
+    assert!(matches!(
+        host.ask(Command::Teardown),
+        Err(Refusal::Kernel(..))
+    ));
+    host.refused.clear();
+    tear_down(&mut host);
+    assert_foreign_only(&host);
+}
+
 proptest! {
     #![proptest_config(model::always_the_same(1))]
 
