@@ -33,8 +33,8 @@ pub mod name;
 pub mod placement;
 pub mod plan;
 pub mod record;
-#[cfg(test)]
-mod reference;
+#[cfg(any(test, feature = "reference"))]
+pub mod reference;
 pub mod settings;
 pub mod snapshot;
 pub mod time;

@@ -1,5 +1,5 @@
 //! A kernel to try the engine on: what Linux does for an operation and for other hands, and a network
-//! that answers probes. Only tests have it.
+//! that answers probes. Only tests and fuzz targets have it (feature `reference`).
 //!
 //! As in Linux, not everything is told: that a sysctl went is not.
 
@@ -27,7 +27,7 @@ const NEIGHBOUR: [&str; 2] = ["192.168.0.2", "fe80::2"];
 /// # Errors
 ///
 /// As the kernel refuses it.
-pub(crate) fn carry_out(
+pub fn carry_out(
     kernel: &mut Kernel,
     operation: &Operation,
 ) -> Result<Vec<Change>, OperationError> {
@@ -78,11 +78,16 @@ pub(crate) fn carry_out(
 }
 
 /// A device appears: up, with carrier, with the kernel's own sysctls.
-pub(crate) fn plug(kernel: &mut Kernel, link: Link) -> Vec<Change> {
+pub fn plug(kernel: &mut Kernel, link: Link) -> Vec<Change> {
     for sysctl in Sysctl::ALL {
         kernel.sysctls.insert((link.index, sysctl), 0);
     }
     told(kernel, vec![Change::Link(link)])
+}
+
+/// A device disappears, with what is on it.
+pub fn unplug(kernel: &mut Kernel, index: u32) -> Vec<Change> {
+    told(kernel, vec![Change::LinkGone(index)])
 }
 
 /// Changes a link; what netlink tells of that, and of the IPv6 addresses that go with its state or its
@@ -91,7 +96,7 @@ pub(crate) fn plug(kernel: &mut Kernel, link: Link) -> Vec<Change> {
 /// # Errors
 ///
 /// There is no such link.
-pub(crate) fn set_link(
+pub fn set_link(
     kernel: &mut Kernel,
     index: u32,
     set: impl FnOnce(&mut Link),
@@ -130,10 +135,7 @@ pub(crate) fn set_link(
 /// # Errors
 ///
 /// There is no such link, or it has no IPv6, or has that IPv6 address already.
-pub(crate) fn add_address(
-    kernel: &mut Kernel,
-    address: Address,
-) -> Result<Vec<Change>, OperationError> {
+pub fn add_address(kernel: &mut Kernel, address: Address) -> Result<Vec<Change>, OperationError> {
     let link = kernel.links.get(&address.index);
     let link = link.ok_or_else(|| error(19, "No such device"))?;
     let family = address.address.family();
@@ -172,11 +174,7 @@ pub(crate) fn add_address(
 }
 
 /// Takes an address away. With the first IPv4 address of a subnet go the others, unless one is promoted.
-pub(crate) fn remove_address(
-    kernel: &mut Kernel,
-    index: u32,
-    address: InterfaceAddress,
-) -> Vec<Change> {
+pub fn remove_address(kernel: &mut Kernel, index: u32, address: InterfaceAddress) -> Vec<Change> {
     let Some(gone) = kernel.addresses.get(&(index, address)) else {
         return Vec::new();
     };
@@ -225,7 +223,7 @@ fn set_route(kernel: &mut Kernel, route: &Route) -> Result<Vec<Change>, Operatio
 
 /// What comes back for a probe that a link sends: from the host it is for, or if it is for everybody
 /// from one neighbour.
-pub(crate) fn answer(kernel: &Kernel, now: Time, probe: &Probe) -> Option<(Time, Reply)> {
+pub fn answer(kernel: &Kernel, now: Time, probe: &Probe) -> Option<(Time, Reply)> {
     let link = kernel.links.get(&probe.index());
     link.filter(|link| link.is_running())?;
     let [neighbour, neighbour6] = NEIGHBOUR;

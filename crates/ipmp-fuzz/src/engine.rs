@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipmp_core::detect::{Advertisement, EchoReply, Neighbour, Reply};
-use ipmp_core::kernel::{Change, Kernel, Route};
-use ipmp_core::plan::{NewAddress, Operation};
+use ipmp_core::kernel::{Kernel, Route};
+use ipmp_core::plan::{NewAddress, Operation, Plain};
 use ipmp_core::{
     Command, Confirm, Engine, GroupSettings, InterfaceAddress, MacAddress, ProbeMethod, Settings,
 };
@@ -96,19 +96,19 @@ fn step(world: &mut World, input: &mut Input<'_>) {
         12 => {
             let keys: Vec<_> = world.kernel.addresses.keys().copied().collect();
             if let Some(&(index, address)) = input.pick(&keys) {
-                world.hand(vec![Operation::RemoveAddress { index, address }]);
+                world.hand(&Operation::RemoveAddress { index, address });
             }
         }
         13 => {
             let ids: Vec<u32> = world.kernel.nexthops.keys().copied().collect();
             if let Some(&id) = input.pick(&ids) {
-                world.hand(vec![Operation::RemoveNexthop(id)]);
+                world.hand(&Operation::RemoveNexthop(id));
             }
         }
         14 => {
             let routes: Vec<Route> = world.kernel.routes.iter().cloned().collect();
             if let Some(route) = input.pick(&routes) {
-                world.hand(vec![Operation::RemoveRoute(route.clone())]);
+                world.hand(&Operation::RemoveRoute(route.clone()));
             }
         }
         15 => world.kill_after(usize::from(input.byte() % 12)),
@@ -128,15 +128,16 @@ fn step(world: &mut World, input: &mut Input<'_>) {
         17 => {
             let address = input.pick(&DATA).copied();
             if let (Some(index), Some(address)) = (world.index(nic), address) {
-                world.hand(vec![Operation::AddAddress(NewAddress {
+                let (deprecated, is_like_ours) = (input.bit(), input.bit());
+                world.hand(&Operation::AddAddress(NewAddress {
                     index,
                     address: InterfaceAddress::new(address.into(), 24),
                     broadcast: None,
                     label: None,
-                    deprecated: input.bit(),
-                    no_prefix_route: input.bit(),
-                    plain: None,
-                })]);
+                    deprecated,
+                    no_prefix_route: is_like_ours,
+                    plain: (!is_like_ours).then(Plain::default),
+                }));
             }
         }
         18 => world.reply(forged(world, nic, input)),
@@ -156,7 +157,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
             interface: world::name(nic),
             on: input.bit(),
         }),
-        22 => world.changes(vec![Change::Resync(world.kernel.clone())]),
+        22 => world.observe(),
         _ => {
             let mac = MacAddress([2, 0, 0, 0, 0, input.byte() % 4]);
             world.change_link(nic, |link| link.mac = Some(mac));

@@ -1,16 +1,17 @@
-//! A host: an engine on a kernel that does what it is told unless it refuses, and a network that answers.
+//! A host: an engine on the reference kernel, which does what it is told unless it refuses, and a network
+//! that answers; and what must be so on it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipmp_core::asked::Saved;
-use ipmp_core::detect::{Advertisement, EchoReply, Neighbour, Probe, Reply};
-use ipmp_core::kernel::{Address, Change, Form, Hop, Link, LinkKind, Route, Sysctl, Via};
+use ipmp_core::detect::{Neighbour, Probe, Reply};
+use ipmp_core::kernel::{Change, Link, LinkKind};
 use ipmp_core::plan::{Operation, OperationError, Plan};
 use ipmp_core::{
     Action, Command, Engine, Event, Family, Flags, InterfaceAddress, InterfaceName, Kernel,
-    LogicalName, MacAddress, Settings, Time,
+    LogicalName, MacAddress, Settings, Time, reference,
 };
 
 pub(super) const NICS: [&str; 3] = ["ge0", "ge1", "ge2"];
@@ -25,6 +26,7 @@ pub(super) const TEST: [Ipv4Addr; 3] = [
     Ipv4Addr::new(192, 168, 0, 101),
     Ipv4Addr::new(192, 168, 0, 102),
 ];
+/// Who is in the kernel's neighbour tables.
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
 
 /// Rounds of events and actions without time passing, after which the engine goes in circles.
@@ -67,7 +69,7 @@ impl World {
         };
         for nic in ["lo"].into_iter().chain(NICS) {
             let link = world.new_link(nic);
-            world.kernel.apply(Change::Link(link));
+            reference::plug(&mut world.kernel, link);
         }
         world.restart();
         world
@@ -238,47 +240,38 @@ impl World {
     }
 
     pub(super) fn change_link(&mut self, nic: &str, change: impl FnOnce(&mut Link)) {
-        let found = self
-            .index(nic)
-            .and_then(|index| self.kernel.links.get(&index));
-        if let Some(mut link) = found.cloned() {
-            change(&mut link);
-            self.changes(vec![Change::Link(link)]);
+        if let Some(index) = self.index(nic)
+            && let Ok(told) = reference::set_link(&mut self.kernel, index, change)
+        {
+            self.feed(Event::Kernel(told));
         }
     }
 
     pub(super) fn plug(&mut self, nic: &str) {
         if self.index(nic).is_none() {
             let link = self.new_link(nic);
-            self.changes(vec![Change::Link(link)]);
+            let told = reference::plug(&mut self.kernel, link);
+            self.feed(Event::Kernel(told));
         }
     }
 
     pub(super) fn unplug(&mut self, nic: &str) {
         if let Some(index) = self.index(nic) {
-            self.changes(vec![Change::LinkGone(index)]);
+            let told = reference::unplug(&mut self.kernel, index);
+            self.feed(Event::Kernel(told));
         }
     }
 
-    /// Another hand does something.
-    pub(super) fn hand(&mut self, operations: Vec<Operation>) {
-        let mut changes = Vec::new();
-        for operation in operations {
-            if let Ok(told) = self.operate(&operation) {
-                for change in told {
-                    self.kernel.apply(change.clone());
-                    changes.push(change);
-                }
-            }
+    /// Another hand does something, unless the kernel refuses.
+    pub(super) fn hand(&mut self, operation: &Operation) {
+        if let Ok(told) = reference::carry_out(&mut self.kernel, operation) {
+            self.feed(Event::Kernel(told));
         }
-        self.feed(Event::Kernel(changes));
     }
 
-    pub(super) fn changes(&mut self, changes: Vec<Change>) {
-        for change in &changes {
-            self.kernel.apply(change.clone());
-        }
-        self.feed(Event::Kernel(changes));
+    /// The daemon reads everything anew.
+    pub(super) fn observe(&mut self) {
+        self.feed(Event::Kernel(vec![Change::Resync(self.kernel.clone())]));
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -371,26 +364,24 @@ impl World {
                     return None;
                 }
             }
+            let served = DATA.map(|address| self.is_served(address));
             let result = if self.refused > 0 {
                 self.refused -= 1;
-                Err(error(1, "refused"))
+                Err(OperationError {
+                    errno: 1,
+                    text: "refused".to_owned(),
+                })
             } else {
-                self.operate(operation)
+                reference::carry_out(&mut self.kernel, operation)
             };
-            results.push(result.map(|changes| {
-                let served = DATA.map(|address| self.is_served(address));
-                for change in changes {
-                    self.kernel.apply(change.clone());
-                    told.push(change);
-                }
-                for (address, served) in DATA.into_iter().zip(served) {
-                    assert!(
-                        !served || self.is_served(address) || !self.is_in_use(operation),
-                        "{operation} takes {address} away: {}",
-                        self.picture()
-                    );
-                }
-            }));
+            for (address, served) in DATA.into_iter().zip(served) {
+                assert!(
+                    !served || self.is_served(address) || !self.is_in_use(operation),
+                    "{operation} takes {address} away: {}",
+                    self.picture()
+                );
+            }
+            results.push(result.map(|changes| told.extend(changes)));
         }
         Some([Event::Kernel(told), Event::Applied(results)])
     }
@@ -421,9 +412,6 @@ impl World {
     fn new_link(&mut self, nic: &str) -> Link {
         let index = self.next_index;
         self.next_index += 1;
-        for sysctl in Sysctl::ALL {
-            self.kernel.sysctls.insert((index, sysctl), 0);
-        }
         let loopback = nic == "lo";
         let [.., low] = index.to_be_bytes();
         Link {
@@ -442,153 +430,12 @@ impl World {
         }
     }
 
-    /// What the kernel does for an operation.
-    fn operate(&mut self, operation: &Operation) -> Result<Vec<Change>, OperationError> {
-        Ok(match operation {
-            Operation::AddAddress(new) => {
-                if !self.kernel.links.contains_key(&new.index) {
-                    return Err(error(19, "No such device"));
-                }
-                let secondary = new.address.family() == Family::Inet
-                    && self.kernel.addresses_on(new.index).any(|there| {
-                        there.address != new.address
-                            && !there.secondary
-                            && there.address.subnet() == new.address.subnet()
-                    });
-                vec![Change::Address(Address {
-                    index: new.index,
-                    address: new.address,
-                    broadcast: new.broadcast,
-                    label: new.label.clone(),
-                    protocol: new
-                        .plain
-                        .map_or(ipmp_core::kernel::PROTOCOL, |plain| plain.protocol),
-                    deprecated: new.deprecated,
-                    secondary,
-                    no_prefix_route: new.no_prefix_route,
-                    duplicate: false,
-                    dynamic: false,
-                    form: new.plain.map_or(Form::default(), |plain| plain.form),
-                })]
-            }
-            Operation::RemoveAddress { index, address } => self.removed(*index, *address),
-            Operation::SetNexthop(nexthop) => {
-                let is_possible = match &nexthop.hop {
-                    Hop::Link { index, .. } => {
-                        self.kernel.links.get(index).is_some_and(Link::is_running)
-                    }
-                    Hop::Group(members) => members
-                        .iter()
-                        .all(|id| self.kernel.nexthops.contains_key(id)),
-                };
-                if !is_possible {
-                    return Err(error(100, "Carrier for nexthop device is down"));
-                }
-                vec![Change::Nexthop(nexthop.clone())]
-            }
-            Operation::RemoveNexthop(id) => vec![Change::NexthopGone(*id)],
-            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => self.routed(route)?,
-            Operation::RemoveRoute(route) => vec![Change::RouteGone(route.clone())],
-            Operation::SetUp { index, up } => self.set(*index, |link| link.up = *up)?,
-            Operation::SetMac { index, mac } => self.set(*index, |link| link.mac = Some(*mac))?,
-            Operation::SetMtu { index, mtu } => self.set(*index, |link| link.mtu = *mtu)?,
-            Operation::SetSysctl {
-                index,
-                sysctl,
-                value,
-                ..
-            } => {
-                self.kernel.sysctls.insert((*index, *sysctl), *value);
-                Vec::new()
-            }
-        })
-    }
-
-    fn set(&self, index: u32, set: impl FnOnce(&mut Link)) -> Result<Vec<Change>, OperationError> {
-        let link = self.kernel.links.get(&index);
-        let mut link = link.cloned().ok_or_else(|| error(19, "No such device"))?;
-        set(&mut link);
-        Ok(vec![Change::Link(link)])
-    }
-
-    fn routed(&self, route: &Route) -> Result<Vec<Change>, OperationError> {
-        if let Via::Nexthop(id) = route.via
-            && !self.kernel.nexthops.contains_key(&id)
-        {
-            return Err(error(22, "Nexthop id does not exist"));
-        }
-        let there = self.kernel.routes.iter().filter(|there| {
-            there.protocol == route.protocol
-                && there.destination == route.destination
-                && there.metric == route.metric
-        });
-        let mut changes: Vec<Change> = there.cloned().map(Change::RouteGone).collect();
-        changes.push(Change::Route(route.clone()));
-        Ok(changes)
-    }
-
-    /// With a primary address go its secondaries, unless they are promoted.
-    fn removed(&self, index: u32, address: InterfaceAddress) -> Vec<Change> {
-        let Some(gone) = self.kernel.addresses.get(&(index, address)) else {
-            return Vec::new();
-        };
-        let mut changes = vec![Change::AddressGone(index, address)];
-        if gone.secondary || address.family() == Family::Inet6 {
-            return changes;
-        }
-        let mut secondaries = self
-            .kernel
-            .addresses_on(index)
-            .filter(|there| there.secondary && there.address.subnet() == address.subnet());
-        if self.kernel.promotes_secondaries(index) {
-            let promoted = secondaries.next().map(|there| Address {
-                secondary: false,
-                ..there.clone()
-            });
-            changes.extend(promoted.map(Change::Address));
-        } else {
-            changes.extend(secondaries.map(|there| Change::AddressGone(index, there.address)));
-        }
-        changes
-    }
-
-    /// A neighbour answers what gets through.
+    /// The network answers what gets through.
     fn answer(&mut self, probe: &Probe) {
-        let link = self.kernel.links.get(&probe.index());
-        let is_silent = self.silent.contains(probe.interface().as_str());
-        if is_silent || !link.is_some_and(Link::is_running) {
-            return;
+        if !self.silent.contains(probe.interface().as_str()) {
+            let answer = reference::answer(&self.kernel, self.now, probe);
+            self.replies.extend(answer);
         }
-        let source = match probe.target() {
-            IpAddr::V4(target) if target.is_multicast() => PEER.into(),
-            target => target,
-        };
-        let received = self.now + Duration::from_micros(300);
-        let reply = match probe {
-            Probe::Echo(echo) => Reply::Echo(EchoReply {
-                index: echo.index,
-                source,
-                destination: echo.source,
-                identifier: echo.identifier,
-                sequence: echo.sequence,
-                payload: echo.payload,
-                received,
-            }),
-            Probe::Solicitation(asked) => Reply::Advertisement(Advertisement {
-                index: asked.index,
-                target: source,
-                mac: MacAddress([2, 0, 0, 0, 0, 0xfe]),
-                received,
-            }),
-        };
-        self.replies.push_back((received, reply));
-    }
-}
-
-fn error(errno: i32, text: &str) -> OperationError {
-    OperationError {
-        errno,
-        text: text.to_owned(),
     }
 }
 

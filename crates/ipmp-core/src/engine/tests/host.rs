@@ -148,7 +148,7 @@ impl Host {
     /// A device disappears.
     pub(super) fn unplug(&mut self, name: &str) {
         let index = self.index(name);
-        self.change(Change::LinkGone(index));
+        self.by_hand(|kernel| reference::unplug(kernel, index));
     }
 
     /// A cable is pulled or plugged.
