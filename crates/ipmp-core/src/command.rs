@@ -84,7 +84,14 @@ pub enum Command {
         flag: Flags,
         /// Set or clear.
         on: bool,
+        /// Whether the answer to UP waits until other hosts were asked for the address, and tells if one
+        /// has it. Who brings many up rather waits once ([`Command::AwaitChecks`]).
+        #[serde(default = "waits", skip_serializing_if = "is_waited_for")]
+        wait: bool,
     },
+    /// Wait until other hosts were asked for all addresses that are to be brought up. Who has one is in
+    /// [`crate::snapshot::Snapshot::conflicts`].
+    AwaitChecks,
     /// Put an interface into a group, or take it out of all (`group NAME`, `group ""`).
     SetGroup {
         /// Which interface.
@@ -160,6 +167,15 @@ pub enum Command {
     },
 }
 
+const fn waits() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_waited_for(wait: &bool) -> bool {
+    *wait
+}
+
 /// What a command that was carried out says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -172,7 +188,7 @@ pub enum Answer {
     Created(LogicalName),
 }
 
-/// Why a command was not carried out. Nothing changed.
+/// Why a command was not carried out. Nothing changed, but for [`Refusal::Taken`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
@@ -182,6 +198,16 @@ pub enum Refusal {
     NoSuchAddress,
     /// The address is configured already, on this logical.
     AddressInUse(LogicalName),
+    /// The address is not brought up as another host on the link has it. It stays asked for, and is brought
+    /// up when the other host has it no more.
+    Taken {
+        /// Which address.
+        address: IpAddr,
+        /// The other host's hardware address.
+        mac: MacAddress,
+        /// Where it was heard.
+        interface: InterfaceName,
+    },
     /// Only unit 0, the interface itself, takes this.
     PhysicalOnly,
     /// Unit 0 cannot be removed by itself.
@@ -228,6 +254,14 @@ impl fmt::Display for Refusal {
             Self::NoSuchInterface => f.write_str("no such interface"),
             Self::NoSuchAddress => f.write_str("no such address"),
             Self::AddressInUse(on) => write!(f, "address already on {on}"),
+            Self::Taken {
+                address,
+                mac,
+                interface,
+            } => write!(
+                f,
+                "{address} is in use by {mac} on {interface}; it comes up when that ends"
+            ),
             Self::PhysicalOnly => f.write_str("only the interface itself (unit 0) takes this"),
             Self::CannotRemovePhysical => f.write_str("can't remove interface"),
             Self::Placeholder => {

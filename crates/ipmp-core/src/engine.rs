@@ -19,6 +19,7 @@ mod adopt;
 mod announce;
 mod chronicle;
 mod commands;
+mod conflicts;
 mod contest;
 mod failures;
 mod index;
@@ -104,6 +105,7 @@ pub struct Engine {
     /// Moves that are to be reported, each when the address is in its place.
     moved: BTreeMap<LogicalKey, Message>,
     contests: contest::Contests,
+    conflicts: conflicts::Conflicts,
     failures: failures::Failures,
     chronicle: chronicle::Chronicle,
     outages: outages::Outages,
@@ -155,6 +157,7 @@ impl Engine {
             queue: VecDeque::new(),
             moved: BTreeMap::new(),
             contests: contest::Contests::default(),
+            conflicts: conflicts::Conflicts::default(),
             failures: failures::Failures::default(),
             chronicle: chronicle::Chronicle::default(),
             outages: outages::Outages::default(),
@@ -193,8 +196,17 @@ impl Engine {
                 self.note_carriers(&seen);
                 return actions;
             }
-            // Nothing is asked yet.
-            Event::Enquired { .. } | Event::Claims(_) => return actions,
+            Event::Enquired { left } => {
+                if !self.enquired(now, &left) {
+                    return actions;
+                }
+            }
+            Event::Claims(claims) => {
+                if !self.claimed(now, &claims) {
+                    self.enquire(now, &mut actions);
+                    return actions;
+                }
+            }
             Event::TellProbes(tells) => {
                 self.detection.tell_probes(tells);
                 return actions;
@@ -205,6 +217,7 @@ impl Engine {
                     let findings = self.detection.tick(now);
                     report(findings, &mut actions) || self.has_health_changed()
                 };
+                self.enquire(now, &mut actions);
                 let is_due = self.next_own_deadline().is_some_and(|at| at <= now);
                 if !spoke && !is_due {
                     return actions;
@@ -234,6 +247,7 @@ impl Engine {
             }
             Event::Settings(settings) => {
                 self.settings = settings.clone();
+                self.conflicts.release_all(now);
                 let findings = self.detection.configure(now, settings);
                 report(findings, &mut actions);
             }
@@ -275,6 +289,9 @@ impl Engine {
             self.contests
                 .next_deadline()
                 .filter(|_| self.applying.is_none()),
+            self.conflicts
+                .next_deadline()
+                .filter(|_| self.teardown.is_none()),
             self.lingering.next_deadline(),
             self.refusals.next_deadline(),
             self.failures
@@ -329,13 +346,17 @@ impl Engine {
         self.is_unsettled = false;
         self.chronicle.settled();
         loop {
+            self.find_conflicts(now);
             self.watch_all(now, actions);
             if self.place(now) {
+                self.find_conflicts(now);
                 // Placement decides who is inactive, which detection must know.
                 self.watch_all(now, actions);
                 // What is where it goes already is told before it is taken from where it was.
                 self.announcements.due(now, &self.kernel, actions);
             }
+            self.listen(actions);
+            self.enquire(now, actions);
             if self.applying.is_some() {
                 break;
             }
@@ -354,7 +375,7 @@ impl Engine {
             // Until then something is left to wait for.
             let waits = self.teardown.is_some() && !self.end();
             self.save(actions);
-            if waits {
+            if waits || self.is_checking() {
                 break;
             }
             self.answer(actions);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Family, GroupName, InterfaceName};
+use crate::{Family, GroupName, InterfaceName, MacAddress};
 
 /// How much a message matters, in syslog's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,6 +225,34 @@ interface_messages! {
         /// What.
         what: String,
     }
+    /// An address is not brought up, as another host has it.
+    AddressTaken {
+        /// Which.
+        address: IpAddr,
+        /// Where the other host was heard.
+        interface: InterfaceName,
+        /// Its hardware address.
+        mac: MacAddress,
+    }
+    /// An address that was not brought up is, as no other host has it any more.
+    AddressFree {
+        /// Which.
+        address: IpAddr,
+    }
+    /// Another host has an address that is in service.
+    AddressClaimed {
+        /// Which.
+        address: IpAddr,
+        /// Where the other host was heard.
+        interface: InterfaceName,
+        /// Its hardware address.
+        mac: MacAddress,
+    }
+    /// No other host has an address in service any more.
+    AddressUnclaimed {
+        /// Which.
+        address: IpAddr,
+    }
     /// The kernel refused an operation.
     OperationFailed {
         /// The operation, as text.
@@ -247,6 +275,8 @@ impl Message {
             | Self::Moved { .. }
             | Self::Undone { .. }
             | Self::Uncontested { .. }
+            | Self::AddressFree { .. }
+            | Self::AddressUnclaimed { .. }
             | Self::DetectionTimeImproved { .. } => Severity::Info,
             Self::SubnetAcrossGroups { .. }
             | Self::OnlyStandbys { .. }
@@ -413,6 +443,33 @@ impl fmt::Display for Message {
                 )
             }
             Self::Uncontested { what } => write!(f, "Not contested any more: {what}"),
+            Self::AddressTaken {
+                address,
+                interface,
+                mac,
+            } => write!(
+                f,
+                "Address {address} is in use by another host, {mac} on {interface}; \
+                 it is not brought up"
+            ),
+            Self::AddressFree { address } => write!(
+                f,
+                "Address {address} is not in use by another host any more; it is brought up"
+            ),
+            Self::AddressClaimed {
+                address,
+                interface,
+                mac,
+            } => write!(
+                f,
+                "Address {address} is in use by another host too, {mac} on {interface}"
+            ),
+            Self::AddressUnclaimed { address } => {
+                write!(
+                    f,
+                    "Address {address} is not in use by another host any more"
+                )
+            }
             Self::OperationFailed { operation, reason } => {
                 write!(f, "Cannot {operation}: {reason}")
             }

@@ -15,7 +15,7 @@ use crate::snapshot::{GroupState, InterfaceState, LinkState};
 use crate::time::{
     milliseconds, optional_milliseconds, optional_time_in_milliseconds, time_in_milliseconds,
 };
-use crate::{GroupName, InterfaceName, LogicalName, Time};
+use crate::{GroupName, InterfaceName, LogicalName, MacAddress, Time};
 
 /// Something changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +85,21 @@ pub enum Record {
         by: Option<String>,
         /// Whether it is contested now.
         contested: bool,
+    },
+    /// Another host has an address, or has it no more.
+    Conflict {
+        /// Which.
+        address: IpAddr,
+        /// Its group.
+        group: Option<GroupName>,
+        /// Where the other host was heard last.
+        interface: InterfaceName,
+        /// Its hardware address.
+        mac: MacAddress,
+        /// Whether the address is, or was, not brought up for that.
+        withheld: bool,
+        /// Whether there is a conflict now.
+        conflict: bool,
     },
     /// Anything else the daemon has to say.
     Message {
@@ -271,6 +286,7 @@ impl Record {
         match self {
             Self::Interface { interface, .. }
             | Self::Link { interface, .. }
+            | Self::Conflict { interface, .. }
             | Self::Outage(Outage { interface, .. }) => Some(interface),
             Self::Group { interface, .. } | Self::Contest { interface, .. } => interface.as_ref(),
             Self::Address { from, to, .. } => match to {
@@ -287,6 +303,7 @@ impl Record {
             Self::Interface { group, .. }
             | Self::Link { group, .. }
             | Self::Address { group, .. }
+            | Self::Conflict { group, .. }
             | Self::Outage(Outage { group, .. }) => group.as_ref(),
             Self::Group { group, .. } => Some(group),
             Self::Contest { .. } | Self::Message { .. } => None,
@@ -302,6 +319,7 @@ impl Record {
             Self::Address { .. } => "address",
             Self::Outage(_) => "outage",
             Self::Contest { .. } => "contest",
+            Self::Conflict { .. } => "conflict",
             Self::Message { .. } => "message",
         }
     }
@@ -357,6 +375,24 @@ impl fmt::Display for Record {
                 write!(f, "{what} is contested: {by} undoes it again and again")
             }
             Self::Contest { what, .. } => write!(f, "{what} is not contested any more"),
+            Self::Conflict {
+                address,
+                interface,
+                mac,
+                withheld,
+                conflict: true,
+                ..
+            } => {
+                let so = if *withheld {
+                    "it is not brought up"
+                } else {
+                    "it stays"
+                };
+                write!(f, "{address} is in use by {mac} on {interface}: {so}")
+            }
+            Self::Conflict { address, .. } => {
+                write!(f, "{address} is in conflict with no other host any more")
+            }
             Self::Message { message, .. } => f.write_str(message),
         }
     }

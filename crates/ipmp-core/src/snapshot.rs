@@ -59,6 +59,9 @@ pub struct Snapshot {
     /// What another hand undoes again and again, so that it is left alone for a while.
     #[serde(default)]
     pub contested: Vec<Contested>,
+    /// Addresses that another host has.
+    #[serde(default)]
+    pub conflicts: Vec<Conflict>,
     /// What the kernel refuses.
     #[serde(default)]
     pub failing: Vec<Failing>,
@@ -111,6 +114,27 @@ pub struct Contested {
     /// Who undoes it, as far as the kernel tells.
     pub by: Option<String>,
     /// When it is tried again; `None` while it is not known yet whether it stays.
+    pub again: Option<Time>,
+}
+
+/// An address that another host has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Conflict {
+    /// Which.
+    pub address: IpAddr,
+    /// The interface on which the other host was heard last.
+    pub interface: InterfaceName,
+    /// The other host's hardware address.
+    pub mac: MacAddress,
+    /// Since when.
+    pub since: Time,
+    /// When it was heard last.
+    pub heard: Time,
+    /// Whether the address is not brought up for that. One that was in service when the other host came
+    /// stays.
+    pub withheld: bool,
+    /// When it is tried again whether it can be brought up; `None` if it is not withheld.
     pub again: Option<Time>,
 }
 

@@ -162,7 +162,14 @@ fn is_about(record: &Record, message: &Message) -> bool {
             Message::GroupFailed { group } | Message::GroupRepaired { group, .. },
             Record::Group { group: told, .. },
         ) => told == group,
-        (Message::Moved { address, .. }, Record::Address { address: told, .. }) => told == address,
+        (Message::Moved { address, .. }, Record::Address { address: told, .. })
+        | (
+            Message::AddressTaken { address, .. }
+            | Message::AddressFree { address }
+            | Message::AddressClaimed { address, .. }
+            | Message::AddressUnclaimed { address },
+            Record::Conflict { address: told, .. },
+        ) => told == address,
         _ => false,
     }
 }
@@ -173,7 +180,10 @@ const fn cause_of(record: &Record) -> Option<Cause> {
         Record::Interface { cause, .. } | Record::Address { cause, .. } => Some(*cause),
         Record::Group { cause, .. } => *cause,
         Record::Outage(outage) => Some(outage.cause),
-        Record::Link { .. } | Record::Contest { .. } | Record::Message { .. } => None,
+        Record::Link { .. }
+        | Record::Contest { .. }
+        | Record::Conflict { .. }
+        | Record::Message { .. } => None,
     }
 }
 
@@ -215,6 +225,10 @@ const fn id(message: &Message) -> &'static str {
         Message::Undone { .. } => "27ad1897494041158d002444fdf6fe0c",
         Message::Contested { .. } => "f6bdb97491c84991b887bab56f585952",
         Message::Uncontested { .. } => "a511e39b32aa402fa831bdcd32cd503e",
+        Message::AddressTaken { .. } => "eb62747257fe48b985b6911dbe76d7e8",
+        Message::AddressFree { .. } => "4db527c7b46a471687e777a128a1e24d",
+        Message::AddressClaimed { .. } => "3b98cd3681bc43f0b33b53b85ab00bcb",
+        Message::AddressUnclaimed { .. } => "2ee93d42947147efa0d40931cfb938da",
         Message::OperationFailed { .. } => "d83be3ef724545f9b5c03a70a7217e1b",
     }
 }

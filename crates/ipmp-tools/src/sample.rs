@@ -159,6 +159,7 @@ pub(crate) fn lab1() -> Snapshot {
         totals: ipmp_core::Totals::default(),
         daemon: None,
         contested: vec![],
+        conflicts: vec![],
         failing: vec![],
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Engine, LogicalKey};
+use crate::asked::Logical;
 use crate::message::Message;
 use crate::record::{Cause, Direction, Record};
-use crate::snapshot::{Contested, GroupState, InterfaceState, LinkState, ProbeState};
+use crate::snapshot::{Conflict, Contested, GroupState, InterfaceState, LinkState, ProbeState};
 use crate::{Action, Flags, GroupName, InterfaceName, Time};
 
 /// What was.
@@ -22,6 +23,8 @@ pub(super) struct Chronicle {
     addresses: BTreeMap<LogicalKey, Place>,
     /// What is contested, by its name.
     contested: BTreeMap<String, Contested>,
+    /// Addresses that another host has, and whether they are withheld.
+    conflicts: BTreeMap<(IpAddr, bool), Conflict>,
 }
 
 /// A watched interface, as far as there are records of it.
@@ -74,6 +77,7 @@ impl Engine {
             self.record_groups(&first_causes, &mut records);
             self.record_addresses(&mut records);
             self.record_contests(actions, &mut records);
+            self.record_conflicts(actions, &mut records);
             self.account(now, actions, &mut records);
         }
         self.totals.count(&records);
@@ -309,6 +313,50 @@ impl Engine {
         }
     }
 
+    /// Says, too, which addresses another host has, for the same reason.
+    fn record_conflicts(&mut self, actions: &mut Vec<Action>, records: &mut Vec<Action>) {
+        let conflicts = self.conflicts.seen().into_iter();
+        let is: BTreeMap<(IpAddr, bool), Conflict> = conflicts
+            .map(|conflict| ((conflict.address, conflict.withheld), conflict))
+            .collect();
+        let was = std::mem::replace(&mut self.chronicle.conflicts, is.clone());
+        let ended = was.iter().filter(|(key, _)| !is.contains_key(key));
+        let begun = is.iter().filter(|(key, _)| !was.contains_key(key));
+        let ended = ended.map(|(_, conflict)| (conflict, false));
+        for (conflict, begins) in ended.chain(begun.map(|(_, conflict)| (conflict, true))) {
+            let (address, withheld) = (conflict.address, conflict.withheld);
+            let (interface, mac) = (conflict.interface.clone(), conflict.mac);
+            let mut logicals = self.asked.logicals.iter();
+            let logical = logicals.find(|logical| logical.address.ip == address);
+            let message = match (begins, withheld) {
+                (true, true) => Some(Message::AddressTaken {
+                    address,
+                    interface: interface.clone(),
+                    mac,
+                }),
+                (true, false) => Some(Message::AddressClaimed {
+                    address,
+                    interface: interface.clone(),
+                    mac,
+                }),
+                // What nobody asks for any more is nobody's concern.
+                (false, _) if !logical.is_some_and(Logical::is_up) => None,
+                (false, true) => Some(Message::AddressFree { address }),
+                (false, false) => Some(Message::AddressUnclaimed { address }),
+            };
+            actions.extend(message.map(Action::Log));
+            let group = logical.and_then(|logical| self.group_of(&logical.home.interface));
+            records.push(Action::Record(Record::Conflict {
+                address,
+                group: group.cloned(),
+                interface,
+                mac,
+                withheld,
+                conflict: begins,
+            }));
+        }
+    }
+
     fn cause_of_move(
         &self,
         key: &LogicalKey,
@@ -361,6 +409,10 @@ const fn is_told_by_states(message: &Message) -> bool {
             | Message::LinkUp { .. }
             | Message::DuplicateMac { .. }
             | Message::UniqueMac { .. }
+            | Message::AddressTaken { .. }
+            | Message::AddressFree { .. }
+            | Message::AddressClaimed { .. }
+            | Message::AddressUnclaimed { .. }
             | Message::InterfaceRemoved { .. }
     )
 }

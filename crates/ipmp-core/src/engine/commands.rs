@@ -78,7 +78,9 @@ impl Engine {
                 family,
                 flag,
                 on,
+                wait: _,
             } => self.set_flag(&logical, family, flag, on),
+            Command::AwaitChecks => Ok(Answer::Done),
             Command::SetGroup { interface, group } => self.set_group(&interface, group),
             Command::SetStandby { interface, on } => self.set_standby(&interface, on),
             Command::SetFailed { interface, on } => {

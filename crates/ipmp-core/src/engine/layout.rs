@@ -103,7 +103,7 @@ impl Engine {
         if let (Some(address), Some(index)) = (moved, self.link(to).map(|link| link.index))
             && self.kernel.addresses.contains_key(&(index, address))
         {
-            self.announcements.add(now, index, address.ip);
+            self.announce(now, index, address.ip);
         }
     }
 
@@ -233,9 +233,14 @@ impl Engine {
             })
     }
 
+    /// Whether a logical is in use now: asked for, and not withheld.
+    pub(super) fn is_effectively_up(&self, logical: &Logical) -> bool {
+        self.is_asked_for(logical) && !self.is_withheld(logical)
+    }
+
     /// Whether a logical is configured for use now. Test addresses of an interface that is out of
     /// service are not.
-    pub(super) fn is_effectively_up(&self, logical: &Logical) -> bool {
+    pub(super) fn is_asked_for(&self, logical: &Logical) -> bool {
         logical.is_up()
             && !(logical.flags.contains(Flags::NOFAILOVER)
                 && self.is_offline(&logical.home.interface))

@@ -87,10 +87,7 @@ impl Engine {
             if self.give_up(&operation, &error.text, actions) {
                 continue;
             }
-            let by_command = self
-                .pending
-                .as_ref()
-                .is_some_and(|pending| !pending.failing.contains(&operation));
+            let by_command = self.is_by_command(&operation);
             if by_command {
                 refused.get_or_insert(error);
                 continue;
@@ -124,7 +121,7 @@ impl Engine {
     fn succeeded(&mut self, now: Time, operation: &Operation) {
         match operation {
             Operation::AddAddress(new) => {
-                self.announcements.add(now, new.index, new.address.ip);
+                self.announce(now, new.index, new.address.ip);
             }
             // The kernel tells of some sysctls only.
             Operation::SetSysctl {

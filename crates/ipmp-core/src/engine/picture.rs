@@ -51,6 +51,7 @@ impl Engine {
             totals: self.totals.seen(),
             daemon: None,
             contested: self.contested(),
+            conflicts: self.conflicts.seen(),
             failing: self.failing(),
         }
     }
@@ -210,7 +211,11 @@ impl Engine {
         let family = logical.family();
         let own = logical
             .flags
-            .with(Flags::UP, self.is_effectively_up(logical));
+            .with(Flags::UP, self.is_effectively_up(logical))
+            .with(
+                Flags::DUPLICATE,
+                self.conflicts.is_taken(logical.address.ip),
+            );
         let own = if logical.address.ip.is_unspecified() {
             own.with(Flags::UP, logical.flags.contains(Flags::UP))
         } else {

@@ -93,7 +93,7 @@ impl Engine {
     fn plain(&self) -> Vec<NewAddress> {
         let mut plain: Vec<(bool, bool, usize, NewAddress)> = Vec::new();
         for logical in &self.asked.logicals {
-            if !logical.is_up() || logical.address.is_link_local6() {
+            if !logical.is_up() || logical.address.is_link_local6() || self.is_withheld(logical) {
                 continue;
             }
             let place = self.place_of(logical);

@@ -145,10 +145,13 @@ impl Engine {
     /// An interface tells its neighbours again what it has: after its repair they may have forgotten.
     pub(super) fn announce_all(&mut self, now: Time, name: &InterfaceName) {
         if let Some(index) = self.link(name).map(|link| link.index) {
-            for logical in &self.asked.logicals {
-                if self.place_of(logical).interface == *name && logical.is_up() {
-                    self.announcements.add(now, index, logical.address.ip);
-                }
+            let logicals = self.asked.logicals.iter();
+            let there: Vec<IpAddr> = logicals
+                .filter(|logical| self.place_of(logical).interface == *name && logical.is_up())
+                .map(|logical| logical.address.ip)
+                .collect();
+            for ip in there {
+                self.announce(now, index, ip);
             }
         }
     }

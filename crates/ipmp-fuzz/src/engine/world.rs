@@ -90,6 +90,7 @@ impl World {
                 family: Family::Inet,
                 flag,
                 on: true,
+                wait: true,
             };
             let own = DATA.get(usize::from(nic == "ge1")).filter(|_| nic != "ge2");
             let address = |ip: Ipv4Addr| InterfaceAddress::new(ip.into(), 24);

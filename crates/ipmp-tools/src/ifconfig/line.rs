@@ -213,6 +213,7 @@ impl<'a> Line<'a> {
                 family,
                 flag,
                 on,
+                wait: true,
             },
             Meaning::Netmask => return self.netmask(argument, environment),
             Meaning::Broadcast => Command::SetBroadcast {

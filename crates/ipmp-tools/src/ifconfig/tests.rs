@@ -24,6 +24,7 @@ fn etc() -> (tempfile::TempDir, Etc) {
 fn brief(command: &Command) -> String {
     let on = |on: &bool| if *on { "+" } else { "-" };
     match command {
+        Command::AwaitChecks => "await checks".to_owned(),
         Command::Plumb {
             logical,
             family,
@@ -56,6 +57,7 @@ fn brief(command: &Command) -> String {
             family,
             flag,
             on: set,
+            wait,
         } => {
             let (_, name) = Flags::NAMES
                 .iter()
@@ -66,7 +68,8 @@ fn brief(command: &Command) -> String {
             } else {
                 ""
             };
-            format!("{}{name} {logical}{family}", on(set))
+            let later = if *wait { "" } else { " later" };
+            format!("{}{name} {logical}{family}{later}", on(set))
         }
         Command::SetGroup {
             interface,

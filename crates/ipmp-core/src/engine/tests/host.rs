@@ -12,8 +12,8 @@ use crate::detect::{Neighbour, Probe, Reply};
 use crate::kernel::{Address, AddressKey, Change, Form, Hop, Link, LinkKind, Via};
 use crate::plan::{Operation, OperationError, Plan};
 use crate::{
-    Action, Engine, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName, MacAddress,
-    Record, Settings, Time, reference,
+    Action, Claim, Engine, Enquiry, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName,
+    MacAddress, Record, Settings, Time, reference,
 };
 
 /// A host with an engine that runs, or was killed.
@@ -31,6 +31,14 @@ pub(super) struct Host {
     pub(super) silent: BTreeSet<String>,
     /// Every operation that was carried out, as text.
     pub(super) operations: Vec<String>,
+    /// Addresses that other hosts on the links have.
+    pub(super) rivals: BTreeMap<IpAddr, MacAddress>,
+    /// What others were asked for, and when.
+    pub(super) enquiries: Vec<(Time, String, IpAddr)>,
+    /// What is listened for.
+    pub(super) listening: BTreeSet<(u32, IpAddr)>,
+    /// Nothing can be sent.
+    pub(super) is_mute: bool,
     /// The kernel refuses operations whose text has this in it.
     pub(super) refused: Vec<String>,
     /// Links which, after some operation, a route led through whose source would have been a test
@@ -66,6 +74,10 @@ impl Host {
             records: Vec::new(),
             silent: BTreeSet::new(),
             operations: Vec::new(),
+            rivals: BTreeMap::new(),
+            enquiries: Vec::new(),
+            listening: BTreeSet::new(),
+            is_mute: false,
             refused: Vec::new(),
             bad_sources: BTreeSet::new(),
             failing: 0,
@@ -92,6 +104,7 @@ impl Host {
         self.is_dead = false;
         self.replies.clear();
         self.records.clear();
+        self.listening.clear();
         self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
         self.feed(Event::Kernel(vec![Change::Resync(self.kernel.clone())]));
     }
@@ -191,6 +204,15 @@ impl Host {
     /// Types a command.
     pub(super) fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
         let id = self.begin(command);
+        // Other hosts are asked before that, which takes its time, and little of it.
+        if self.settings.duplicate_address_detection {
+            for _ in 0..100 {
+                if self.answers.contains_key(&id) {
+                    break;
+                }
+                self.pass(Duration::from_millis(10));
+            }
+        }
         // A daemon that was killed answers nothing.
         let killed = self.is_dead;
         let silence = Err(Refusal::Invalid("no answer".to_owned()));
@@ -226,6 +248,7 @@ impl Host {
                 family,
                 flag,
                 on,
+                wait: true,
             };
             let command = match word {
                 "inet6" => {
@@ -386,7 +409,8 @@ impl Host {
                         events.push_back(Event::Neighbours(known.collect()));
                     }
                     Action::Announce(announcement) => self.announced.push(announcement),
-                    Action::Enquire(_) | Action::Listen(_) => panic!("nobody asked for {action:?}"),
+                    Action::Enquire(enquiries) => events.extend(self.enquire(enquiries)),
+                    Action::Listen(listening) => self.listening = listening,
                     Action::Record(record) => self.records.push(record),
                     Action::Log(message) => self.log.push(message.to_string()),
                     Action::Save(saved) => {
@@ -514,6 +538,50 @@ impl Host {
             })
             .map(|index| self.kernel.links[&index].name.to_string())
             .collect()
+    }
+
+    /// Asks the other hosts on the links; what became of it, and what they say.
+    fn enquire(&mut self, mut enquiries: Vec<Enquiry>) -> Vec<Event> {
+        let kernel = &self.kernel;
+        enquiries.retain(|enquiry| {
+            let link = kernel.links.get(&enquiry.index);
+            !self.is_mute
+                && link.is_some_and(|link| link.is_running() && link.mac == Some(enquiry.mac))
+        });
+        let asked = enquiries.iter().map(|enquiry| {
+            let name = kernel.links[&enquiry.index].name.to_string();
+            (self.now, name, enquiry.ip)
+        });
+        self.enquiries.extend(asked);
+        let heard = enquiries.iter().filter_map(|enquiry| {
+            let is_heard = !self
+                .silent
+                .contains(kernel.links[&enquiry.index].name.as_str());
+            let mac = *self.rivals.get(&enquiry.ip).filter(|_| is_heard)?;
+            self.claim(enquiry.index, enquiry.ip, mac)
+        });
+        let claims = Event::Claims(heard.collect());
+        vec![Event::Enquired { left: enquiries }, claims]
+    }
+
+    /// What the driver makes of it if another host says on a link that it has an address.
+    fn claim(&self, index: u32, ip: IpAddr, mac: MacAddress) -> Option<Claim> {
+        let received = self.now;
+        let claim = Claim {
+            index,
+            ip,
+            mac,
+            received,
+        };
+        Some(claim).filter(|_| self.listening.contains(&(index, ip)))
+    }
+
+    /// Another host says unasked, on all links, that it has an address.
+    pub(super) fn gratuitous(&mut self, ip: &str, mac: MacAddress) {
+        let ip = ip.parse().unwrap();
+        let links = self.kernel.links.values().filter(|link| link.is_running());
+        let claims = links.filter_map(|link| self.claim(link.index, ip, mac));
+        self.feed(Event::Claims(claims.collect()));
     }
 
     /// The network answers what gets through.

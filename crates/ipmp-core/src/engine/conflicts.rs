@@ -1,0 +1,432 @@
+//! Addresses that another host has: noticed, said, and not fought over (RFC 5227, RFC 4862 section 5.4).
+//!
+//! | an address | what becomes of it |
+//! |---|---|
+//! | is to be brought up and was not in service | *withheld* until others were asked three times and none claimed it |
+//! | is claimed meanwhile | stays withheld: DUPLICATE, said once, tried again after 10 s to 5 minutes and when a command names it |
+//! | is to be brought up where no link runs | is brought up, as nobody can be asked; others are when a link runs |
+//! | is in service: the kernel held it, or it was brought up | never withheld; failover and failback wait for nothing |
+//! | was put into place | others are asked twice meanwhile |
+//! | is claimed while in service | stays; said once, defended by an announcement every 10 s to 5 minutes; over when asking brings no claim for a minute |
+//! | is to be down, or is removed | forgotten |
+//!
+//! In this room an address that is not in the table has not been looked at, and is withheld: so no way to
+//! ask for one leads past it.
+
+mod state;
+
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use state::{Outcome, Rival, Round, Serving, State, Taken};
+
+use super::Engine;
+use crate::action::Announcement;
+use crate::asked::Logical;
+use crate::kernel::{Link, LinkKind};
+use crate::snapshot::Conflict;
+use crate::{Action, Claim, Enquiry, InterfaceName, Kernel, MacAddress, Time};
+
+/// What is known of addresses and other hosts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conflicts {
+    addresses: BTreeMap<IpAddr, State>,
+    /// What the driver was told last to listen for.
+    listening: BTreeSet<(u32, IpAddr)>,
+    /// Enquiries of which the driver has not told yet whether they left, in the order of the actions.
+    under_way: VecDeque<Vec<(u32, IpAddr)>>,
+}
+
+impl Conflicts {
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.addresses
+            .values()
+            .filter_map(State::next_deadline)
+            .min()
+    }
+
+    /// Takes note that an address was put into place on a link.
+    fn placed(&mut self, ip: IpAddr) {
+        if let Some(State::Serving(serving)) = self.addresses.get_mut(&ip) {
+            serving.placed();
+        }
+    }
+
+    /// Has an address tried again at once that another host has, as a command names it.
+    pub(super) fn release(&mut self, now: Time, ip: IpAddr) {
+        if let Some(State::Taken(taken)) = self.addresses.get_mut(&ip)
+            && taken.round.is_none()
+        {
+            taken.again = now;
+        }
+    }
+
+    /// The same for all of them.
+    pub(super) fn release_all(&mut self, now: Time) {
+        let all: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        for ip in all {
+            self.release(now, ip);
+        }
+    }
+
+    /// Whether others are being asked for an address that is to be brought up.
+    pub(super) fn is_asking(&self, ip: IpAddr) -> bool {
+        self.addresses.get(&ip).is_some_and(State::is_asking)
+    }
+
+    /// The same for any address.
+    pub(super) fn is_asking_any(&self) -> bool {
+        self.addresses.values().any(State::is_asking)
+    }
+
+    /// Whether an address is withheld as another host has it.
+    pub(super) fn is_taken(&self, ip: IpAddr) -> bool {
+        matches!(self.addresses.get(&ip), Some(State::Taken(_)))
+    }
+
+    /// The host that has an address that is withheld, and the interface on which it was heard.
+    pub(super) fn taken_by(&self, ip: IpAddr) -> Option<(MacAddress, InterfaceName)> {
+        match self.addresses.get(&ip)? {
+            State::Taken(taken) => Some((taken.rival.mac, taken.rival.interface.clone())),
+            State::Asking(_) | State::Serving(_) => None,
+        }
+    }
+
+    /// All conflicts, by address.
+    pub(super) fn seen(&self) -> Vec<Conflict> {
+        let conflicts = self.addresses.iter().filter_map(|(&address, state)| {
+            let (rival, again) = match state {
+                State::Asking(_) => return None,
+                State::Taken(taken) => (&taken.rival, Some(taken.again)),
+                State::Serving(serving) => (&serving.dispute.as_ref()?.rival, None),
+            };
+            Some(Conflict {
+                address,
+                interface: rival.interface.clone(),
+                mac: rival.mac,
+                since: rival.since,
+                heard: rival.heard,
+                withheld: again.is_some(),
+                again,
+            })
+        });
+        conflicts.collect()
+    }
+}
+
+impl Engine {
+    /// Whether a logical that is asked up is not brought up, as others are being asked for its address or
+    /// one of them has it. The kernel looks after link-local addresses itself.
+    pub(super) fn is_withheld(&self, logical: &Logical) -> bool {
+        let state = self.conflicts.addresses.get(&logical.address.ip);
+        self.settings.duplicate_address_detection
+            && !logical.address.is_link_local6()
+            && !matches!(state, Some(State::Serving(_)))
+    }
+
+    /// Has neighbours told where an address is, and other hosts asked whether they have it.
+    pub(super) fn announce(&mut self, now: Time, index: u32, ip: IpAddr) {
+        self.announcements.add(now, index, ip);
+        self.conflicts.placed(ip);
+    }
+
+    /// Looks at all addresses that are asked up: which are new, which were asked for long enough, and
+    /// which links others can be asked on.
+    pub(super) fn find_conflicts(&mut self, now: Time) {
+        if !self.settings.duplicate_address_detection {
+            self.conflicts.addresses.clear();
+            return;
+        }
+        // What goes home goes there unasked, and what is withheld stays so.
+        if self.teardown.is_some() {
+            return;
+        }
+        let mut known = std::mem::take(&mut self.conflicts.addresses);
+        let mut found = BTreeMap::new();
+        // Seldom needed, and not to be looked for once for each of thousands of addresses.
+        let holders = LazyCell::new(|| holders(&self.kernel));
+        for logical in &self.asked.logicals {
+            let ip = logical.address.ip;
+            if !logical.is_up() || logical.address.is_link_local6() || found.contains_key(&ip) {
+                continue;
+            }
+            if let Some(state) = self.judge(now, logical, known.remove(&ip), &holders) {
+                found.insert(ip, state);
+            }
+        }
+        self.conflicts.addresses = found;
+    }
+
+    /// What is known of an address by now; `None` while nothing can be found out, as there is no link to
+    /// bring it up on.
+    fn judge(
+        &self,
+        now: Time,
+        logical: &Logical,
+        state: Option<State>,
+        holders: &LazyCell<Holders, impl FnOnce() -> Holders>,
+    ) -> Option<State> {
+        let place = self.link(&self.place_of(logical).interface);
+        let (withheld, place) = match (state, place) {
+            (Some(State::Serving(mut serving)), place) => {
+                serving.index = place.filter(|link| is_shared(link)).map(|link| link.index);
+                serving.expire(now);
+                return Some(State::Serving(serving));
+            }
+            (_, Some(place)) if self.is_in_service(logical, holders) => {
+                return Some(serving(Serving::unasked(), place));
+            }
+            (Some(State::Taken(mut taken)), None) => {
+                taken.put_off(now);
+                return Some(State::Taken(taken));
+            }
+            (Some(State::Asking(_)) | None, None) => return None,
+            (withheld, Some(place)) => (withheld, place),
+        };
+        if !self.is_asked_for(logical) {
+            return match withheld {
+                Some(State::Taken(mut taken)) => {
+                    taken.put_off(now);
+                    Some(State::Taken(taken))
+                }
+                _ => None,
+            };
+        }
+        let links = self.links_to_ask(logical);
+        let is_there = |round: &Round| links.contains(&round.index);
+        let Some(&index) = links.first() else {
+            return Some(match withheld {
+                Some(State::Taken(mut taken)) => {
+                    taken.put_off(now);
+                    State::Taken(taken)
+                }
+                _ => serving(Serving::unasked(), place),
+            });
+        };
+        Some(match withheld {
+            Some(State::Asking(round)) if is_there(&round) => match round.outcome(now) {
+                Some(Outcome::Free) => serving(Serving::asked(), place),
+                Some(Outcome::Unasked) => serving(Serving::unasked(), place),
+                None => State::Asking(round),
+            },
+            Some(State::Taken(mut taken)) => {
+                match taken.round.take() {
+                    Some(round) if is_there(&round) => match round.outcome(now) {
+                        Some(Outcome::Free) => return Some(serving(Serving::asked(), place)),
+                        Some(Outcome::Unasked) => taken.put_off(now),
+                        None => taken.round = Some(round),
+                    },
+                    None if taken.again > now => {}
+                    _ => taken.round = Some(Round::new(now, index)),
+                }
+                State::Taken(taken)
+            }
+            _ => State::Asking(Round::new(now, index)),
+        })
+    }
+
+    /// Whether one of the links that hold an address is its interface or another one of its group.
+    fn is_in_service(&self, logical: &Logical, holders: &Holders) -> bool {
+        let home = &logical.home.interface;
+        let group = self.group_of(home);
+        let links = holders.get(&logical.address.ip).into_iter().flatten();
+        let mut links = links.filter_map(|index| self.kernel.links.get(index));
+        links.any(|link| {
+            link.name == *home || (group.is_some() && self.group_of(&link.name) == group)
+        })
+    }
+
+    /// The links that others can be asked for an address on, the best one first: where it will be, where
+    /// it belongs, any other member of the group; none that has failed while there is another.
+    fn links_to_ask(&self, logical: &Logical) -> Vec<u32> {
+        let home = &logical.home.interface;
+        let place = self.place_of(logical).interface;
+        let group = self.group_of(home);
+        let mates = self.asked.interfaces.iter();
+        let mates =
+            mates.filter(|(_, interface)| group.is_some() && interface.group.as_ref() == group);
+        let names = mates.map(|(name, _)| name).chain([&place, home]);
+        let mut links: Vec<_> = names
+            .filter_map(|name| {
+                let link = self.link(name).filter(|link| asks_from(link).is_some())?;
+                let is_worse = self.failed.contains(name) || self.is_offline(name);
+                Some((is_worse, *name != place, name != home, link.index))
+            })
+            .collect();
+        links.sort_unstable();
+        links.dedup();
+        links.into_iter().map(|(.., index)| index).collect()
+    }
+
+    /// Has the driver listen for what is to be listened for.
+    pub(super) fn listen(&mut self, actions: &mut Vec<Action>) {
+        let states = self.conflicts.addresses.iter();
+        let listening: BTreeSet<(u32, IpAddr)> = states
+            .filter(|_| self.teardown.is_none())
+            .filter_map(|(&ip, state)| Some((state.listens()?, ip)))
+            .collect();
+        if listening != self.conflicts.listening {
+            self.conflicts.listening.clone_from(&listening);
+            actions.push(Action::Listen(listening));
+        }
+    }
+
+    /// Asks others, and defends addresses, as far as that is due.
+    pub(super) fn enquire(&mut self, now: Time, actions: &mut Vec<Action>) {
+        if self.teardown.is_some() {
+            return;
+        }
+        let kernel = &self.kernel;
+        let from = |index: u32| kernel.links.get(&index).and_then(asks_from);
+        let mut enquiries = Vec::new();
+        let mut defended: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
+        for (&ip, state) in &mut self.conflicts.addresses {
+            let mut ask = |index: u32, mac: MacAddress| enquiries.push(Enquiry { index, mac, ip });
+            match state {
+                State::Asking(round)
+                | State::Taken(Taken {
+                    round: Some(round), ..
+                }) => {
+                    if let Some(mac) = from(round.index)
+                        && round.sends(now)
+                    {
+                        ask(round.index, mac);
+                    }
+                }
+                State::Taken(Taken { round: None, .. }) => {}
+                State::Serving(serving) => {
+                    let there = serving.index.and_then(|index| Some((index, from(index)?)));
+                    let Some((index, mac)) = there else {
+                        serving.sends(now, || false);
+                        serving.defends(now);
+                        continue;
+                    };
+                    // While it is on another link of ours, too, that one would answer.
+                    let is_in_place = || {
+                        let mut holders = kernel.addresses.keys().filter(|(_, on)| on.ip == ip);
+                        holders.next().is_some_and(|(on, _)| *on == index)
+                            && holders.all(|(on, _)| *on == index)
+                    };
+                    if serving.sends(now, is_in_place) {
+                        ask(index, mac);
+                    }
+                    if serving.defends(now) && is_in_place() {
+                        defended.entry(index).or_default().push(ip);
+                    }
+                }
+            }
+        }
+        for (index, addresses) in defended {
+            if let Some(link) = kernel.links.get(&index)
+                && let Some(mac) = link.mac
+            {
+                actions.push(Action::Announce(Announcement {
+                    interface: link.name.clone(),
+                    index,
+                    mac,
+                    addresses,
+                }));
+            }
+        }
+        if !enquiries.is_empty() {
+            let under_way = enquiries.iter().map(|enquiry| (enquiry.index, enquiry.ip));
+            self.conflicts.under_way.push_back(under_way.collect());
+            actions.push(Action::Enquire(enquiries));
+        }
+    }
+
+    /// Takes which enquiries left; whether something is to be decided anew.
+    pub(super) fn enquired(&mut self, now: Time, left: &[Enquiry]) -> bool {
+        let left: BTreeSet<(u32, IpAddr)> = left
+            .iter()
+            .map(|enquiry| (enquiry.index, enquiry.ip))
+            .collect();
+        let mut is_decided = false;
+        for (index, ip) in self.conflicts.under_way.pop_front().unwrap_or_default() {
+            let has_left = left.contains(&(index, ip));
+            match self.conflicts.addresses.get_mut(&ip) {
+                Some(
+                    State::Asking(round)
+                    | State::Taken(Taken {
+                        round: Some(round), ..
+                    }),
+                ) if round.index == index => {
+                    round.sent(now, has_left);
+                    is_decided |= round.outcome(now).is_some();
+                }
+                Some(State::Serving(serving)) => serving.sent(now, has_left),
+                _ => {}
+            }
+        }
+        is_decided
+    }
+
+    /// Takes what other hosts claim; whether something is to be decided anew. What was listened for when
+    /// it was heard may not be of interest any more.
+    pub(super) fn claimed(&mut self, now: Time, claims: &[Claim]) -> bool {
+        let links = self.kernel.links.values();
+        let own: BTreeSet<MacAddress> = links
+            .flat_map(|link| link.mac.into_iter().chain(link.permanent_mac))
+            .collect();
+        let mut is_news = false;
+        for claim in claims {
+            let Claim { index, ip, mac, .. } = *claim;
+            let Some(link) = self.kernel.links.get(&index) else {
+                continue;
+            };
+            if !self.conflicts.listening.contains(&(index, ip))
+                || own.contains(&mac)
+                || !mac.is_unicast()
+            {
+                continue;
+            }
+            let rival = Rival {
+                mac,
+                interface: link.name.clone(),
+                since: now,
+                heard: claim.received.min(now),
+            };
+            match self.conflicts.addresses.get_mut(&ip) {
+                Some(state @ State::Asking(_)) => {
+                    *state = State::Taken(Taken::new(now, rival));
+                    is_news = true;
+                }
+                Some(State::Taken(taken)) => {
+                    is_news |= taken.round.is_some();
+                    taken.claimed(now, rival);
+                }
+                Some(State::Serving(serving)) => is_news |= serving.claimed(now, rival),
+                None => {}
+            }
+        }
+        is_news
+    }
+}
+
+/// The links that hold each address.
+type Holders = BTreeMap<IpAddr, Vec<u32>>;
+
+fn holders(kernel: &Kernel) -> Holders {
+    let mut holders = Holders::new();
+    for (index, address) in kernel.addresses.keys() {
+        holders.entry(address.ip).or_default().push(*index);
+    }
+    holders
+}
+
+/// An address that may be in place on a link.
+fn serving(mut serving: Serving, place: &Link) -> State {
+    serving.index = Some(place.index).filter(|_| is_shared(place));
+    State::Serving(serving)
+}
+
+/// Whether there may be others on a link, who can be asked.
+fn is_shared(link: &Link) -> bool {
+    link.kind == LinkKind::Broadcast
+}
+
+/// The hardware address from which others can be asked on a link, if they can.
+fn asks_from(link: &Link) -> Option<MacAddress> {
+    link.mac.filter(|_| is_shared(link) && link.is_running())
+}
