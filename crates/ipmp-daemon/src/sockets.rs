@@ -77,6 +77,14 @@ impl Sockets {
             let mut event = EpollEvent::new(interest, 0);
             self.epoll.get_ref().0.modify(socket, &mut event)?;
         }
+        if !wanted {
+            // The kernel wakes for what is there when it is asked to watch again only if it does not count
+            // as known, which it does until it was looked for in vain.
+            self.epoll
+                .get_ref()
+                .0
+                .wait(&mut [EpollEvent::empty()], 0u8)?;
+        }
         Ok(())
     }
 
@@ -84,5 +92,40 @@ impl Sockets {
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.epoll.readable().await?.clear_ready();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_came_while_nobody_watched_wakes() {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        let mut sockets = Sockets::new().unwrap();
+        let mut slot = None;
+        sockets.opened(&mut slot, || Ok(far)).unwrap();
+        let all = || [slot.as_ref().map(AsFd::as_fd)];
+        for _ in 0..3 {
+            near.send(b"watched").unwrap();
+            timeout(Duration::from_secs(10), sockets.readable())
+                .await
+                .unwrap()
+                .unwrap();
+            sockets.watch(false, all()).unwrap();
+            near.send(b"unwatched").unwrap();
+            let early = timeout(Duration::from_millis(20), sockets.readable()).await;
+            assert!(early.is_err(), "woken though nobody watched");
+            sockets.watch(true, all()).unwrap();
+            timeout(Duration::from_secs(10), sockets.readable())
+                .await
+                .expect("not woken")
+                .unwrap();
+        }
     }
 }
