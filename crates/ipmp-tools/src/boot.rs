@@ -6,8 +6,9 @@
 //!    the daemon lends their data addresses to other members of their group until they appear.
 //! 3. Each is configured from its file, word by word as `ifconfig` would. What a boot before this
 //!    one configured stays.
-//! 4. What became of the addresses of missing interfaces is told.
-//! 5. Default routes go to the routers in `/etc/defaultrouter`.
+//! 4. When other hosts were asked for all addresses, it is told which ones they have.
+//! 5. What became of the addresses of missing interfaces is told.
+//! 6. Default routes go to the routers in `/etc/defaultrouter`.
 
 mod check;
 mod files;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use files::{Found, HostnameFile, Problem};
 use ipmp_core::snapshot::{Interface, Logical};
-use ipmp_core::{Command, Family, Flags, InterfaceName, LogicalName, Snapshot};
+use ipmp_core::{Command, Family, Flags, InterfaceName, LogicalName, Refusal, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Daemon, Environment, Failure};
@@ -204,7 +205,9 @@ impl Boot<'_, '_> {
         for family in Family::ALL {
             self.configure_family(family, &plumbed, unsound)?;
         }
+        self.host.execute(Command::AwaitChecks)?;
         let snapshot = self.host.snapshot()?;
+        self.tell_taken(&snapshot);
         for family in Family::ALL {
             self.tell_missing(family, &plumbed, &snapshot);
         }
@@ -266,7 +269,8 @@ impl Boot<'_, '_> {
     /// Carries out the words of `file` up to the first that fails.
     fn words(&mut self, file: &HostnameFile) -> Result<(), Problem> {
         for call in &file.calls {
-            let mut line = Line::new(file.target.clone(), file.family, &call.words).repeated();
+            let line = Line::new(file.target.clone(), file.family, &call.words);
+            let mut line = line.repeated().unchecked();
             let mut environment = Environment {
                 daemon: &mut *self.host,
                 etc: self.etc,
@@ -291,6 +295,26 @@ impl Boot<'_, '_> {
             self.console.complain(format_args!(
                 "Failed to {verb} {family} interface(s): {names}"
             ));
+        }
+    }
+
+    /// Tells which addresses are not brought up as another host has them.
+    fn tell_taken(&mut self, snapshot: &Snapshot) {
+        let conflicts = snapshot.conflicts.iter();
+        for conflict in conflicts.filter(|conflict| conflict.withheld) {
+            let mut logicals = logicals(snapshot);
+            let on = logicals.find(|(_, logical)| logical.address.ip == conflict.address);
+            let on = on.map_or(
+                LogicalName::new(conflict.interface.clone(), 0),
+                |(_, logical)| logical.name.clone(),
+            );
+            let name = display_name(&on);
+            let refusal = Refusal::Taken {
+                address: conflict.address,
+                mac: conflict.mac,
+                interface: conflict.interface.clone(),
+            };
+            self.complain(format_args!("up: {name}: {refusal}"));
         }
     }
 

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 
 use ipmp_core::snapshot::{self, GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
 use ipmp_core::time::milliseconds;
-use ipmp_core::{Family, Flags, GroupName, InterfaceName, LogicalName, Snapshot, Time, record};
+use ipmp_core::{
+    Family, Flags, GroupName, InterfaceName, LogicalName, MacAddress, Snapshot, Time, record,
+};
 use serde::Serialize;
 
 use crate::daemon::Clocks;
@@ -43,6 +45,9 @@ pub struct Document {
     /// What another hand undoes again and again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contested: Option<Vec<Contested>>,
+    /// Addresses that another host has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<Vec<Conflict>>,
     /// What the kernel refuses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<Vec<Failing>>,
@@ -60,6 +65,7 @@ impl Document {
             targets: None,
             outages: None,
             contested: None,
+            conflicts: None,
             failing: None,
         }
     }
@@ -227,6 +233,39 @@ pub fn contested(snapshot: &Snapshot, clocks: Clocks) -> Vec<Contested> {
         again_in_ms: contested.again.map(|again| in_ms(clocks, again)),
     });
     contested.collect()
+}
+
+/// An address that another host has (`conflicts`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// Which.
+    pub address: IpAddr,
+    /// The interface on which the other host was heard last.
+    pub interface: InterfaceName,
+    /// The other host's hardware address.
+    pub mac: MacAddress,
+    /// Whether the address is not brought up for that; one that was in service stays.
+    pub withheld: bool,
+    /// Since when, in UTC (RFC 3339).
+    pub since: String,
+    /// When the other host was heard last, in UTC (RFC 3339).
+    pub heard: String,
+    /// In how many milliseconds it is tried again to bring it up; null if it is not withheld.
+    pub again_in_ms: Option<u64>,
+}
+
+/// Which addresses another host has.
+pub fn conflicts(snapshot: &Snapshot, clocks: Clocks) -> Vec<Conflict> {
+    let conflicts = snapshot.conflicts.iter().map(|conflict| Conflict {
+        address: conflict.address,
+        interface: conflict.interface.clone(),
+        mac: conflict.mac,
+        withheld: conflict.withheld,
+        since: clocks.wall_time(conflict.since),
+        heard: clocks.wall_time(conflict.heard),
+        again_in_ms: conflict.again.map(|again| in_ms(clocks, again)),
+    });
+    conflicts.collect()
 }
 
 /// Something that the kernel refuses (`failing`).

@@ -9,7 +9,7 @@ use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Clocks, Environment};
 use crate::events::complain;
 use crate::ifconfig::display_name;
-use crate::status::{by_whom, how_often, why_away};
+use crate::status::{by_which, by_whom, how_often, why_away};
 
 const TOOL: &str = "ipmp";
 
@@ -266,7 +266,7 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     says
 }
 
-/// What other hands and the kernel do to an interface or an address.
+/// What other hands, other hosts and the kernel do to an interface or an address.
 fn troubles(
     snapshot: &Snapshot,
     clocks: Clocks,
@@ -287,7 +287,14 @@ fn troubles(
             let (what, why) = (&failing.what, how_often(failing, clocks));
             format!("Refused by the kernel: {what}: {why}.")
         });
-    contested.chain(failing).collect()
+    let conflicts = snapshot.conflicts.iter();
+    let conflicts = conflicts
+        .filter(|conflict| is_it(Some(conflict.interface.as_str()), Some(conflict.address)))
+        .map(|conflict| {
+            let (ip, whose) = (conflict.address, by_which(conflict, clocks));
+            format!("In use by another host: {ip} {whose}.")
+        });
+    contested.chain(conflicts).chain(failing).collect()
 }
 
 fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
@@ -311,7 +318,11 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
     }
     if !logical.flags.contains(Flags::UP) {
         let mut why = format!("It is down: nobody can reach it. To use it: ifconfig {place} up.");
-        if interface.state == InterfaceState::Offline {
+        if logical.flags.contains(Flags::DUPLICATE) {
+            why = format!(
+                "It is not brought up, as another host has it. To try it at once: ifconfig {place} up."
+            );
+        } else if interface.state == InterfaceState::Offline {
             why = format!("It is down while {} is out of service.", interface.name);
         }
         says.push(why);
@@ -475,7 +486,11 @@ mod tests {
                 moved_and_failed(),
                 &["192.168.0.88"],
             ),
-            ("other hands", troubled(), &["ge1", "192.168.0.88"]),
+            (
+                "other hands",
+                troubled(),
+                &["ge1", "192.168.0.86", "192.168.0.88"],
+            ),
             ("lab 2", lab2(), &["ge1"]),
             ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
         ] {

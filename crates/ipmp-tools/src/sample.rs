@@ -6,11 +6,12 @@ use ipmp_api::interface::{Event, FinishedProbe, ProbeKind};
 use ipmp_core::message::Severity;
 use ipmp_core::record::{Cause, Direction, Evidence, Moved, Outage};
 use ipmp_core::snapshot::{
-    Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical,
+    Conflict, Contested, Failing, Group, GroupState, Interface, InterfaceState, LinkState, Logical,
     ProbeState, Probing, Target, TargetMode,
 };
 use ipmp_core::{
-    Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, Record, Snapshot, Time,
+    Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress, Record,
+    Snapshot, Time,
 };
 
 /// A logical: its name, address with length, flags.
@@ -179,6 +180,23 @@ pub(crate) fn troubled() -> Snapshot {
         by: Some("systemd-network[812]".to_owned()),
         again: Some(at(95)),
     }];
+    let conflict = |address: &str, again| Conflict {
+        address: address.parse().unwrap(),
+        interface: "ge0".parse().unwrap(),
+        mac: MacAddress([8, 0, 0x20, 1, 2, 3]),
+        since: at(3),
+        heard: at(70),
+        withheld: again == Some(at(110)),
+        again,
+    };
+    snapshot.conflicts = vec![
+        conflict("192.168.0.86", Some(at(110))),
+        conflict("192.168.0.88", None),
+    ];
+    let ge0 = snapshot.interfaces.get_mut(1);
+    if let Some(first) = ge0.and_then(|ge0| ge0.logicals.first_mut()) {
+        first.flags = Flags(DATA).with(Flags::UP, false) | Flags::DUPLICATE;
+    }
     snapshot.failing = vec![Failing {
         what: "arp_ignore of ge1".to_owned(),
         interface: "ge1".parse().ok(),
@@ -259,6 +277,14 @@ pub(crate) fn events() -> Vec<Event> {
             address: Some(address),
             by: Some("systemd-network[812]".to_owned()),
             contested: true,
+        },
+        Record::Conflict {
+            address,
+            group: group.clone(),
+            interface: ge0.clone(),
+            mac: MacAddress([8, 0, 0x20, 1, 2, 3]),
+            withheld: false,
+            conflict: true,
         },
         Record::Message {
             severity: Severity::Warning,

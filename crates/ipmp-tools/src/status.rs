@@ -7,7 +7,7 @@ use std::io;
 use ipmp_api::TO_START;
 use ipmp_core::record::{Direction, Outage};
 use ipmp_core::snapshot::{
-    Contested, Failing, GroupState, Interface, InterfaceState, Logical, ProbeState,
+    Conflict, Contested, Failing, GroupState, Interface, InterfaceState, Logical, ProbeState,
 };
 use ipmp_core::{Flags, GroupName, Snapshot};
 
@@ -106,6 +106,7 @@ fn document(snapshot: &Snapshot, running: bool, clocks: Clocks) -> Document {
         targets: Some(document::targets(snapshot)),
         outages: Some(document::outages(snapshot, clocks)),
         contested: Some(document::contested(snapshot, clocks)),
+        conflicts: Some(document::conflicts(snapshot, clocks)),
         failing: Some(document::failing(snapshot, clocks)),
         ..Document::new()
     }
@@ -158,6 +159,10 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
             by_whom(contested, clocks)
         );
     }
+    for conflict in &snapshot.conflicts {
+        let (ip, whose) = (conflict.address, by_which(conflict, clocks));
+        let _ = writeln!(text, "in use by another host: {ip}\n  {whose}");
+    }
     for failing in &snapshot.failing {
         let _ = writeln!(
             text,
@@ -178,6 +183,22 @@ pub(crate) fn by_whom(contested: &Contested, clocks: Clocks) -> String {
         None => "tried just now".to_owned(),
     };
     format!("{by} undoes it again and again, since {since} s; {next}")
+}
+
+/// Which other host has an address, since when, and what becomes of it.
+pub(crate) fn by_which(conflict: &Conflict, clocks: Clocks) -> String {
+    let Conflict { mac, interface, .. } = conflict;
+    let since = clocks.since(conflict.since).as_secs();
+    match conflict.again {
+        Some(again) => format!(
+            "by {mac} on {interface}, since {since} s; not brought up, again in {} s",
+            again.since(clocks.monotonic).as_secs()
+        ),
+        None => format!(
+            "by {mac} on {interface}, since {since} s, last heard {}",
+            ago(clocks.since(conflict.heard).as_secs())
+        ),
+    }
 }
 
 /// Why something is refused, how often it was tried, and when it is tried again.
@@ -310,7 +331,9 @@ fn role(logical: &Logical, snapshot: &Snapshot) -> String {
         let why = why_away(snapshot.interfaces.iter().find(|i| i.name == *home));
         let _ = write!(text, ", here as {home} {why}");
     }
-    if !logical.flags.contains(Flags::UP) {
+    if logical.flags.contains(Flags::DUPLICATE) {
+        text.push_str(", another host has it");
+    } else if !logical.flags.contains(Flags::UP) {
         text.push_str(", down");
     }
     text

@@ -326,3 +326,32 @@ fn settings_with_errors_fail_the_check() {
          2> ipmp: /etc/ipmp.toml: has errors, so that nothing of it would be used\nfailed\n"
     );
 }
+
+#[test]
+fn addresses_are_checked_together_and_told_when_another_host_has_them() {
+    let mut snapshot = lab1();
+    snapshot.conflicts = vec![ipmp_core::snapshot::Conflict {
+        address: "192.168.0.87".parse().unwrap(),
+        interface: "ge1".parse().unwrap(),
+        mac: "8:0:20:1:2:3".parse().unwrap(),
+        since: ipmp_core::Time::ZERO,
+        heard: ipmp_core::Time::ZERO,
+        withheld: true,
+        again: None,
+    }];
+    let (said, host) = booted(&[("hostname.ge0", GE0)], snapshot, "");
+    let line = "2> ipmp: up: ge0:1: 192.168.0.87 is in use by 8:0:20:1:2:3 on ge1; \
+                it comes up when that ends\n";
+    assert!(said.contains(line) && said.ends_with("failed\n"), "{said}");
+    let commands = host.daemon.commands.iter();
+    let mut ups = commands.filter_map(|command| match *command {
+        Command::SetFlag {
+            flag: Flags::UP,
+            wait,
+            ..
+        } => Some(wait),
+        _ => None,
+    });
+    assert!(ups.all(|waits| !waits));
+    assert_eq!(host.daemon.commands.last(), Some(&Command::AwaitChecks));
+}

@@ -38,6 +38,8 @@ pub struct Line<'a> {
     told_local_mac: bool,
     /// Whether an address that is there already is as good as configured.
     repeated: bool,
+    /// Whether `up` waits until other hosts were asked.
+    waits: bool,
 }
 
 /// The interface a line is about, as it was named.
@@ -129,6 +131,7 @@ impl<'a> Line<'a> {
             created: false,
             told_local_mac: false,
             repeated: false,
+            waits: true,
         }
     }
 
@@ -145,6 +148,16 @@ impl<'a> Line<'a> {
     pub fn repeated(self) -> Self {
         Self {
             repeated: true,
+            ..self
+        }
+    }
+
+    /// Has `up` not wait until other hosts were asked for the address: who has many lines waits for all
+    /// of them together ([`Command::AwaitChecks`]).
+    #[must_use]
+    pub fn unchecked(self) -> Self {
+        Self {
+            waits: false,
             ..self
         }
     }
@@ -213,7 +226,7 @@ impl<'a> Line<'a> {
                 family,
                 flag,
                 on,
-                wait: true,
+                wait: self.waits,
             },
             Meaning::Netmask => return self.netmask(argument, environment),
             Meaning::Broadcast => Command::SetBroadcast {

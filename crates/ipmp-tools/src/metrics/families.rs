@@ -367,6 +367,17 @@ fn of_others(snapshot: &Snapshot, metrics: &mut Exposition) {
         "How often that began.",
         [(vec![], snapshot.totals.contests)],
     );
+    let conflicts = |withheld: bool| {
+        let all = snapshot.conflicts.iter();
+        let some = all.filter(|conflict| conflict.withheld == withheld);
+        let withheld = ("withheld", withheld.to_string());
+        (vec![withheld], count(some.count()))
+    };
+    metrics.gauge(
+        "ipmp_address_conflicts",
+        "How many addresses another host has, too; those withheld are not brought up for that.",
+        [conflicts(false), conflicts(true)],
+    );
     metrics.gauge(
         "ipmp_failing",
         "How many operations the kernel refuses at present; they are tried again.",

@@ -3,7 +3,7 @@
 use ipmp_core::Snapshot;
 
 use super::*;
-use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, loopback, member};
+use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, logical, loopback, member, troubled};
 
 fn listed(snapshot: &Snapshot) -> String {
     list(snapshot, &Selection::default(), true).replace(" \n", " $\n")
@@ -52,6 +52,18 @@ ge1:1: flags=19040843<UP,BROADCAST,RUNNING,MULTICAST,DEPRECATED,IPv4,NOFAILOVER,
 \tinet 192.168.0.89 netmask ffffff00 broadcast 192.168.0.255
 ";
     assert_eq!(listed(&lab1_failed()), format!("{LO0}{expected}"));
+}
+
+#[test]
+fn an_address_that_another_host_has() {
+    let expected = "\
+ge0: flags=4001000842<BROADCAST,RUNNING,MULTICAST,IPv4,DUPLICATE> mtu 1500 index 6
+\tinet 192.168.0.86 netmask ffffff00 broadcast 192.168.0.255
+\tgroupname testgrp2
+\tether 8:0:20:c0:ff:ec $
+";
+    let text = listed(&troubled());
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
