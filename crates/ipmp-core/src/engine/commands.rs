@@ -240,9 +240,9 @@ impl Engine {
             interface.families.remove(&family);
             if interface.families.is_empty() {
                 self.asked.interfaces.remove(&name.interface);
-                self.forget_moves(&name.interface);
             }
         }
+        self.forget_moves(&name.interface, &[family]);
         let is_gone = !self.asked.interfaces.contains_key(&name.interface);
         if let Some(link) = self.link(&name.interface)
             && is_gone
@@ -404,7 +404,7 @@ impl Engine {
             interface.group = group;
         }
         if is_other {
-            self.forget_moves(name);
+            self.forget_moves(name, &Family::ALL);
         }
         Ok(Answer::Done)
     }

@@ -9,7 +9,7 @@
 //! | the interface can have it again | it returns |
 //! | the same with `FAILBACK=no` | it stays where the failure sent it, and the move is forgotten; back in service, it returns |
 //! | it is moved to its home | it stays there |
-//! | its home or the interface changes groups or is unplumbed; it gets another address or becomes a test address | the move is forgotten |
+//! | its home or the interface changes groups or is unplumbed for its family; it gets another address or becomes a test address | the move is forgotten |
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::asked::Logical;
 use crate::command::{Answer, Refusal};
 use crate::placement::Fitness;
 use crate::record::Direction;
-use crate::{InterfaceName, LogicalName, Message, Time};
+use crate::{Family, InterfaceName, LogicalName, Message, Time};
 
 impl Engine {
     /// Moves a data address to another member of its group.
@@ -127,11 +127,13 @@ impl Engine {
         }
     }
 
-    /// Forgets the moves to an interface, and those of its addresses: it is in another group now, or in
-    /// none.
-    pub(super) fn forget_moves(&mut self, name: &InterfaceName) {
+    /// Forgets the moves of some families' addresses to an interface, and those of its own: it is in another
+    /// group now, in none, or unplumbed.
+    pub(super) fn forget_moves(&mut self, name: &InterfaceName, families: &[Family]) {
         for logical in &mut self.asked.logicals {
-            if logical.home.interface == *name || logical.moved_to.as_ref() == Some(name) {
+            let is_about =
+                logical.home.interface == *name || logical.moved_to.as_ref() == Some(name);
+            if is_about && families.contains(&logical.family()) {
                 logical.moved_to = None;
             }
         }

@@ -238,6 +238,23 @@ fn what_ends_a_move() {
 }
 
 #[test]
+fn unplumbed_for_its_family_the_interface_gets_it_back_no_more() {
+    let mut host = moved();
+    host.ifconfig("ge1 inet6 plumb");
+    host.ifconfig("ge1 unplumb");
+    host.pass(Duration::from_secs(3));
+    assert_eq!(host.holders(DATA0), ["ge0"]);
+    host.ifconfig("ge1 plumb");
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders(DATA0), ["ge0"]);
+    // The other family goes, and what was moved stays.
+    asks(&mut host, DATA0, "ge1").unwrap();
+    host.ifconfig("ge1 inet6 unplumb");
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders(DATA0), ["ge1"]);
+}
+
+#[test]
 fn refusals_change_nothing() {
     let mut host = lab1();
     host.plug("ge2");
