@@ -15,6 +15,7 @@
 //! | one `places` | the engine | where each address that is not at home is | `places`, `layout` |
 //! | one plan at most | the driver | operations under way; the next waits for their results | `perform` |
 
+mod about;
 mod adopt;
 mod announce;
 mod chronicle;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::hand::{Hand, route_protocol};
-use crate::kernel::{Change, Hop, Kernel, PROTOCOL};
+use crate::kernel::{Change, Kernel, PROTOCOL};
 use crate::plan::Operation;
 use crate::snapshot::Contested;
-use crate::{Action, InterfaceAddress, InterfaceName, Message, Time};
+use crate::{Action, InterfaceAddress, Message, Time};
 
 /// How often an operation may be done within [`WINDOW`]. A cable that flaps once a second stays
 /// below it, two programs that undo each other's work do not.
@@ -36,7 +36,8 @@ pub(super) struct Contests {
     recent: BTreeMap<Operation, Vec<Time>>,
     pruned: Time,
     contested: BTreeMap<Operation, Contest>,
-    /// Who undid something of ours, and when; whether that was said.
+    /// Who undid something of ours, and when; whether that was said. Only what was said outlives the plan
+    /// that follows.
     undone: BTreeMap<Thing, Undone>,
 }
 
@@ -160,7 +161,6 @@ impl Contests {
                 times.retain(|&time| time + WINDOW > now);
                 !times.is_empty()
             });
-            self.undone.retain(|_, undone| undone.at + REMEMBERED > now);
         }
         self.recent.entry(operation.clone()).or_default().push(now);
         if !self.contested.is_empty()
@@ -221,12 +221,19 @@ impl Contests {
         contest.is_some_and(|contest| matches!(contest.next, Next::Again(_)))
     }
 
-    /// Forgets what is not wanted any more.
-    pub(super) fn retain(&mut self, wanted: &[Operation]) {
+    /// Forgets what is not wanted any more, and who did what of which nothing is to be done again: what is
+    /// done later for another reason is not laid at his door.
+    pub(super) fn retain(&mut self, now: Time, wanted: &[Operation]) {
         if !self.contested.is_empty() {
             let wanted: BTreeSet<&Operation> = wanted.iter().collect();
             self.contested.retain(|operation, contest| {
                 matches!(contest.next, Next::Done(_)) || wanted.contains(operation)
+            });
+        }
+        if !self.undone.is_empty() {
+            let things: BTreeSet<Thing> = wanted.iter().filter_map(Thing::of).collect();
+            self.undone.retain(|thing, undone| {
+                (undone.is_said || things.contains(thing)) && undone.at + REMEMBERED > now
             });
         }
     }
@@ -306,60 +313,6 @@ impl Engine {
                 more: count - 1,
                 by,
             }));
-        }
-    }
-
-    /// What an operation is about, in words that name the interface.
-    pub(super) fn name_of(&self, operation: &Operation) -> String {
-        let on = |index: &u32| match self.kernel.links.get(index) {
-            Some(link) => link.name.to_string(),
-            None => format!("link {index}"),
-        };
-        match operation {
-            Operation::AddAddress(new) => {
-                format!("address {} on {}", new.address.ip, on(&new.index))
-            }
-            Operation::RemoveAddress { index, address } => {
-                format!("removal of address {} from {}", address.ip, on(index))
-            }
-            Operation::SetNexthop(nexthop) => match &nexthop.hop {
-                Hop::Link { index, .. } => format!("nexthop {} on {}", nexthop.id, on(index)),
-                Hop::Group(_) => format!("nexthop group {}", nexthop.id),
-            },
-            Operation::RemoveNexthop(id) => format!("removal of nexthop {id}"),
-            Operation::AddRoute(route) | Operation::ReplaceRoute(route) => {
-                format!("route to {}", route.destination)
-            }
-            Operation::RemoveRoute(route) => format!("removal of route to {}", route.destination),
-            Operation::SetUp { index, up } => {
-                format!("state {} of {}", if *up { "up" } else { "down" }, on(index))
-            }
-            Operation::SetMac { index, .. } => format!("hardware address of {}", on(index)),
-            Operation::SetMtu { index, .. } => format!("mtu of {}", on(index)),
-            Operation::SetSysctl {
-                interface, sysctl, ..
-            } => format!("{} of {interface}", sysctl.file().1),
-        }
-    }
-
-    /// The interface and the address that an operation is about, if it is about one.
-    pub(super) fn about(&self, operation: &Operation) -> (Option<InterfaceName>, Option<IpAddr>) {
-        let name = |index: &u32| self.kernel.links.get(index).map(|link| link.name.clone());
-        match operation {
-            Operation::AddAddress(new) => (name(&new.index), Some(new.address.ip)),
-            Operation::RemoveAddress { index, address } => (name(index), Some(address.ip)),
-            Operation::SetNexthop(nexthop) => match &nexthop.hop {
-                Hop::Link { index, .. } => (name(index), None),
-                Hop::Group(_) => (None, None),
-            },
-            Operation::SetUp { index, .. }
-            | Operation::SetMac { index, .. }
-            | Operation::SetMtu { index, .. } => (name(index), None),
-            Operation::SetSysctl { interface, .. } => (Some(interface.clone()), None),
-            Operation::RemoveNexthop(_)
-            | Operation::AddRoute(_)
-            | Operation::ReplaceRoute(_)
-            | Operation::RemoveRoute(_) => (None, None),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Engine {
 
         // What failed a moment ago is not tried again at once, but does not hold up the rest.
         self.failures.retain(&plan.operations);
-        self.contests.retain(&plan.operations);
+        self.contests.retain(now, &plan.operations);
         plan.operations.retain(|operation| {
             !self.failures.holds(now, operation) && !self.contests.is_contested(now, operation)
         });

@@ -51,6 +51,19 @@ fn what_is_undone_once_is_set_anew_and_it_is_said_by_whom_it_was() {
     assert!(host.logged("rival[812] undid"));
 }
 
+/// Who set what is ours as it was had no part in what becomes of it later.
+#[test]
+fn who_undid_nothing_is_not_blamed_for_what_is_done_later() {
+    let mut host = lab1();
+    let on_ge1 = host.kernel.addresses_on(host.index("ge1"));
+    let same = on_ge1.map(|there| Change::Address(there.clone()));
+    let deed = [vec![Change::By(Some(rival()))], same.collect()].concat();
+    host.changes(deed);
+    host.carrier("ge1", false);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    assert!(!host.logged("rival"));
+}
+
 #[test]
 fn a_fight_is_left_with_growing_pauses_and_ends_when_the_other_hand_does() {
     let mut host = lab1();
