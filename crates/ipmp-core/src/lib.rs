@@ -35,6 +35,7 @@ pub mod plan;
 pub mod record;
 #[cfg(any(test, feature = "reference"))]
 pub mod reference;
+mod remembered;
 pub mod settings;
 pub mod snapshot;
 pub mod time;

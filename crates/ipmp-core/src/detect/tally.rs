@@ -1,9 +1,9 @@
 //! What became of an interface's probes in one family, counted for as long as the daemon lives: a
 //! counter that is shown never goes back, whatever comes and goes.
 
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
+use crate::remembered::Remembered;
 use crate::snapshot::Probing;
 use crate::{Family, InterfaceName};
 
@@ -44,29 +44,18 @@ impl AddAssign for Tally {
     }
 }
 
-/// How many interfaces and families that have no prober any more are remembered. More than a host
-/// has; names that are never used again, as those of containers, are not kept for ever.
-const REMEMBERED: usize = 4096;
-
 /// What probers counted that are no more: a new test address makes a new prober, and so does an
 /// interface that changes groups.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Past(BTreeMap<InterfaceName, [Tally; 2]>);
+pub(super) struct Past(Remembered<InterfaceName, [Tally; 2]>);
 
 impl Past {
     /// Takes what a prober counted that goes.
     pub(super) fn take(&mut self, interface: &InterfaceName, family: Family, tally: Tally) {
-        if !self.0.contains_key(interface) {
-            if self.0.len() >= REMEMBERED {
-                self.0.pop_first();
-            }
-            self.0.insert(interface.clone(), [Tally::default(); 2]);
-        }
-        if let Some([inet, inet6]) = self.0.get_mut(interface) {
-            match family {
-                Family::Inet => *inet += tally,
-                Family::Inet6 => *inet6 += tally,
-            }
+        let [inet, inet6] = self.0.change(interface.clone(), Default::default);
+        match family {
+            Family::Inet => *inet += tally,
+            Family::Inet6 => *inet6 += tally,
         }
     }
 

@@ -1,9 +1,8 @@
 //! Counting what is recorded: whatever has no record is not counted, and nothing has a record that is
 //! not.
 
-use std::collections::BTreeMap;
-
 use crate::record::{Cause, Direction};
+use crate::remembered::Remembered;
 use crate::snapshot::InterfaceState;
 use crate::totals::{FailureCount, OutageCount, Totals};
 use crate::{Action, GroupName, InterfaceName, Record};
@@ -11,8 +10,8 @@ use crate::{Action, GroupName, InterfaceName, Record};
 /// The counters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
-    failures: BTreeMap<(InterfaceName, Cause), u64>,
-    outages: BTreeMap<(Direction, Cause, Option<GroupName>), OutageCount>,
+    failures: Remembered<(InterfaceName, Cause), u64>,
+    outages: Remembered<(Direction, Cause, Option<GroupName>), OutageCount>,
     contests: u64,
 }
 
@@ -27,14 +26,13 @@ impl Counted {
                     cause,
                     ..
                 }) => {
-                    let count = self.failures.entry((interface.clone(), *cause));
-                    *count.or_default() += 1;
+                    let failure = (interface.clone(), *cause);
+                    *self.failures.change(failure, u64::default) += 1;
                 }
                 Action::Record(Record::Outage(outage)) => {
                     let (direction, cause) = (outage.direction, outage.cause);
                     self.outages
-                        .entry((direction, cause, outage.group.clone()))
-                        .or_insert_with(|| {
+                        .change((direction, cause, outage.group.clone()), || {
                             OutageCount::none(direction, cause, outage.group.clone())
                         })
                         .add(outage);
@@ -58,7 +56,11 @@ impl Counted {
                     count: *count,
                 })
                 .collect(),
-            outages: self.outages.values().cloned().collect(),
+            outages: self
+                .outages
+                .iter()
+                .map(|(_, count)| count.clone())
+                .collect(),
             contests: self.contests,
         }
     }
