@@ -223,8 +223,12 @@ pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
 
 /// Nothing stands in the way any more, and time passes.
 pub(in super::super) fn mend(host: &mut Host) {
-    for i in nic() {
-        happen(host, &Happening::Mtu(i, true));
+    // Whatever they are called.
+    let links: Vec<u32> = host.kernel.links.keys().copied().collect();
+    for index in links {
+        host.by_hand(|kernel| {
+            reference::set_link(kernel, index, |link| link.mtu = link.mtu.max(1500)).unwrap()
+        });
     }
     take(host, &Step::Permit);
     host.pass(Duration::from_mins(1));
