@@ -387,6 +387,8 @@ fn boot_with_a_nic_missing_and_nobody_to_take_its_address() -> Result<(), Failed
     bed.awaits("ge1 is there", |seen| {
         find(seen, "ge1").is_some_and(|ge1| ge1.index.is_some() && ge1.logicals.len() == 2)
     })?;
+    // Its link comes up a little later.
+    bed.awaits_state("ge1", InterfaceState::Ok)?;
     same("flags of ge1", bed.flags("ge1")?.as_str(), "1000843")?;
     reaches(&bed.host2, "192.168.0.88")
 }

@@ -54,6 +54,7 @@ mod three;
 mod tools;
 mod top;
 mod trace;
+mod turns;
 mod unplug;
 mod verbs;
 mod watched_probes;
@@ -66,9 +67,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// A test: its name, which names the behaviour it proves, and what it does.
 type Test = (&'static str, fn() -> Result<(), Failed>);
 
-/// All tests, one list for each file.
-fn tests() -> Vec<Test> {
+/// Tests that load the machine, which take turns.
+fn loading() -> Vec<Test> {
+    [storm::TESTS, floods::TESTS, limits::TESTS].concat()
+}
+
+/// All other tests, one list for each file.
+fn others() -> Vec<Test> {
     [
+        // The longest, which would be left over at the end.
+        killed::TESTS,
         bad_input::TESTS,
         behaviour::TESTS,
         carrier::TESTS,
@@ -81,14 +89,11 @@ fn tests() -> Vec<Test> {
         faults::TESTS,
         files::TESTS,
         flags::TESTS,
-        floods::TESTS,
         hands::TESTS,
         hooks::TESTS,
         inet6::TESTS,
-        killed::TESTS,
         journal::TESTS,
         labs::TESTS,
-        limits::TESTS,
         moving::TESTS,
         ordinary_user::TESTS,
         privileges::TESTS,
@@ -99,7 +104,6 @@ fn tests() -> Vec<Test> {
         saved::TESTS,
         settings::TESTS,
         solicit::TESTS,
-        storm::TESTS,
         teardown::TESTS,
         three::TESTS,
         tools::TESTS,
@@ -125,7 +129,7 @@ fn documents_name_tests_that_exist() -> Result<(), Failed> {
             include_str!("../../../../docs/reliability.md"),
         ),
     ];
-    let all = tests();
+    let all = [loading(), others()].concat();
     for (document, text) in documents {
         let quoted = text.split('`').skip(1).step_by(2);
         let named: Vec<(&str, &str)> = quoted
@@ -201,7 +205,8 @@ fn main() -> ExitCode {
         return code;
     }
     let entered = ipmp_lab::enter();
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(turns::threads);
     let refused = entered.err().map(|error| error.to_string());
     let must_run = std::env::var_os("CI").is_some();
     let lacking = if refused.is_none() {
@@ -209,20 +214,21 @@ fn main() -> ExitCode {
     } else {
         Vec::new()
     };
-    let trials = tests()
+    let trials = turns::order(&loading(), &others())
         .into_iter()
-        .map(|(name, test)| {
+        .map(|turn| {
+            let name = turn.name;
             let lacks = || {
                 let mut lacking = lacking.iter();
                 lacking.find_map(|(word, reason)| name.contains(word).then_some(*reason))
             };
             let missing = refused.as_deref().or_else(lacks);
             match missing.map(str::to_owned) {
-                None => Trial::test(name, test),
+                None => Trial::test(name, move || turn.run()),
                 Some(reason) if must_run => {
                     Trial::test(name, move || Err(format!("cannot run: {reason}").into()))
                 }
-                Some(reason) => Trial::test(name, test)
+                Some(reason) => Trial::test(name, move || turn.run())
                     .with_kind(reason)
                     .with_ignored_flag(true),
             }
