@@ -24,7 +24,7 @@ use state::{Outcome, Rival, Round, Serving, State, Taken};
 use super::Engine;
 use crate::action::Announcement;
 use crate::asked::Logical;
-use crate::kernel::{Link, LinkKind};
+use crate::kernel::{Link, LinkKind, PROTOCOL};
 use crate::snapshot::Conflict;
 use crate::{Action, Claim, Enquiry, InterfaceName, Kernel, MacAddress, Time};
 
@@ -226,14 +226,18 @@ impl Engine {
         })
     }
 
-    /// Whether one of the links that hold an address is its interface or another one of its group.
+    /// Whether an address is held by its interface or another one of its group, or by any as ours: a daemon
+    /// before this one may have been killed while it was to move.
     fn is_in_service(&self, logical: &Logical, holders: &Holders) -> bool {
         let home = &logical.home.interface;
         let group = self.group_of(home);
-        let links = holders.get(&logical.address.ip).into_iter().flatten();
-        let mut links = links.filter_map(|index| self.kernel.links.get(index));
-        links.any(|link| {
-            link.name == *home || (group.is_some() && self.group_of(&link.name) == group)
+        let mut holders = holders.get(&logical.address.ip).into_iter().flatten();
+        holders.any(|(index, is_ours)| {
+            let link = self.kernel.links.get(index);
+            let is_near = link.is_some_and(|link| {
+                link.name == *home || (group.is_some() && self.group_of(&link.name) == group)
+            });
+            *is_ours || is_near
         })
     }
 
@@ -404,13 +408,14 @@ impl Engine {
     }
 }
 
-/// The links that hold each address.
-type Holders = BTreeMap<IpAddr, Vec<u32>>;
+/// The links that hold each address, and whether it bears our mark there.
+type Holders = BTreeMap<IpAddr, Vec<(u32, bool)>>;
 
 fn holders(kernel: &Kernel) -> Holders {
     let mut holders = Holders::new();
-    for (index, address) in kernel.addresses.keys() {
-        holders.entry(address.ip).or_default().push(*index);
+    for there in kernel.addresses.values() {
+        let holder = (there.index, there.protocol == PROTOCOL);
+        holders.entry(there.address.ip).or_default().push(holder);
     }
     holders
 }

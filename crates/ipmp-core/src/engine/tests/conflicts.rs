@@ -672,3 +672,26 @@ fn events_and_refusals_can_be_written_down() {
     let text = serde_json::to_string(&refusal).unwrap();
     assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
 }
+
+#[test]
+fn what_a_daemon_that_was_killed_left_elsewhere_is_in_service() {
+    let mut host = asking(&["ge0", "ge1", "ge2"]);
+    for line in [
+        "ge0 plumb 192.168.0.86 group g up",
+        "ge1 plumb 192.168.0.88 group g up",
+        "ge2 plumb 192.168.0.90 group g up",
+    ] {
+        assert_eq!(host.ifconfig(line), "");
+    }
+    host.pass(Duration::from_mins(1));
+    host.carrier("ge1", false);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    // That ge0 is to leave the group is saved, and nothing of what follows is done.
+    host.killed_after = Some(0);
+    host.ifconfig("ge0 group none");
+    assert!(host.is_dead);
+    host.restart();
+    assert_eq!(host.lost, [""; 0]);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.88"), ["ge2"]);
+}
