@@ -198,10 +198,9 @@ impl Scene {
         let probing = || {
             self.snapshot().is_ok_and(|snapshot| {
                 let answered = snapshot.interfaces.iter().filter(|interface| {
-                    interface
-                        .probing
-                        .iter()
-                        .any(|probing| probing.acknowledged > 0)
+                    let probing = interface.probing.iter();
+                    let mut targets = probing.flat_map(|probing| &probing.targets);
+                    targets.any(|target| target.rtt_average.is_some())
                 });
                 answered.count() >= usize::from(nics)
             })

@@ -139,7 +139,12 @@ impl<'out> Stage<'out> {
         let answered = |snapshot: &Snapshot| {
             nics.iter().all(|nic| {
                 let interface = snapshot.interfaces.iter().find(|i| i.name.as_str() == *nic);
-                interface.is_some_and(|i| i.probing.iter().any(|probing| probing.acknowledged > 0))
+                // By the means in use: each has a quiet period of its own.
+                let mut targets = interface
+                    .into_iter()
+                    .flat_map(|interface| &interface.probing)
+                    .flat_map(|probing| &probing.targets);
+                targets.any(|target| target.rtt_average.is_some())
             })
         };
         self.awaits("probes are answered", self.detection + PATIENCE, answered)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipmp_api::{Client, RunDirectory};
 use ipmp_core::Snapshot;
 use ipmp_core::kernel::Kernel;
-use ipmp_core::snapshot::{Interface, InterfaceState, ProbeState};
+use ipmp_core::snapshot::{Interface, InterfaceState, ProbeState, Probing};
 use ipmp_lab::labs::{LAB1, LAB2, Moment, comparable};
 use ipmp_lab::traffic::Ping;
 use ipmp_lab::{Host, Lab, LabError, Nic, Switch, wait_until};
@@ -183,8 +183,7 @@ impl Bed {
         self.awaits("probes are answered", |snapshot| {
             nics.iter().all(|nic| {
                 find(snapshot, nic).is_some_and(|nic| {
-                    let answered = nic.probing.iter().any(|probing| probing.acknowledged > 0);
-                    nic.probe == ProbeState::Ok && answered
+                    nic.probe == ProbeState::Ok && nic.probing.iter().any(is_answered)
                 })
             })
         })
@@ -313,6 +312,13 @@ pub(crate) fn find<'s>(snapshot: &'s Snapshot, nic: &str) -> Option<&'s Interfac
         .interfaces
         .iter()
         .find(|interface| interface.name.as_str() == nic)
+}
+
+/// Whether a target has answered by the means that are in use: what was counted before a test address came
+/// up ended another quiet period.
+pub(crate) fn is_answered(probing: &Probing) -> bool {
+    let mut targets = probing.targets.iter();
+    targets.any(|target| target.rtt_average.is_some())
 }
 
 /// Fails unless both are equal.

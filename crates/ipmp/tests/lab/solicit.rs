@@ -6,7 +6,7 @@ use ipmp_core::snapshot::{InterfaceState, ProbeState, Snapshot, TargetMode};
 use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, PATIENCE, find, reaches, same};
+use crate::bed::{Bed, PATIENCE, find, is_answered, reaches, same};
 use crate::scene::{DATA0, DATA1, Fault, QUICK};
 
 tests![
@@ -40,8 +40,7 @@ pub(crate) fn probed_by(
         nics.iter().all(|nic| {
             mode(snapshot, nic, family) == Some(wanted)
                 && find(snapshot, nic).is_some_and(|nic| {
-                    nic.probe == ProbeState::Ok
-                        && nic.probing.iter().any(|probing| probing.acknowledged > 0)
+                    nic.probe == ProbeState::Ok && nic.probing.iter().any(is_answered)
                 })
         })
     })?;

@@ -188,6 +188,7 @@ fn probes_by_arp_are_shown_too() -> Result<(), Failed> {
     }
     // Talking to the neighbour makes it known.
     reaches(&bed.host2, &DATA0.to_string())?;
+    bed.awaits_probes(&["ge0", "ge1"])?;
     let mut watch = Watch::start(&bed.host1, "ipmpstat -p --json")?;
     for nic in ["ge0", "ge1"] {
         let line = watch.awaits(&format!("an answered probe of {nic}"), |line| {

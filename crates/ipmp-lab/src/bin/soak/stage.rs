@@ -310,7 +310,9 @@ impl Stage {
                     found.is_some_and(|interface| {
                         interface.probe == ProbeState::Ok
                             && interface.probing.iter().any(|probing| {
-                                probing.family == *family && probing.acknowledged > 0
+                                let mut targets = probing.targets.iter();
+                                let is_answered = targets.any(|t| t.rtt_average.is_some());
+                                probing.family == *family && is_answered
                             })
                     })
                 })
