@@ -334,6 +334,17 @@ impl Bed {
         Ok(())
     }
 
+    /// Whether host1 has a route to host2 in the family of an address.
+    fn reaches_host2(&self, ip: IpAddr) -> Result<bool, Failed> {
+        let host2 = if ip.is_ipv4() {
+            "192.168.0.2"
+        } else {
+            "fd00::2"
+        };
+        let line = format!("ip route get {host2}");
+        Ok(self.host1.run(&line)?.success())
+    }
+
     /// Fails unless whatever can be served is, without a daemon.
     fn serves(&self, deed: &Deed) -> Result<(), Failed> {
         // What neighbours believe, and how soon they doubt it, is theirs.
@@ -347,6 +358,10 @@ impl Bed {
                     continue;
                 }
                 return Err(format!("{address} is on {holders:?}").into());
+            }
+            // It was about to be brought up: the route comes when all addresses are there.
+            if deed.homeless.contains(&address) && !self.reaches_host2(ip)? {
+                continue;
             }
             let trail = Ping::count(&self.host2, ip, 3, Duration::from_millis(20))?;
             if trail.received() == 0 {
