@@ -73,7 +73,7 @@ pub fn ipmp_toml(bytes: &[u8]) {
 
 fn settings(mpathd: &[u8], toml: &[u8]) {
     let configuration = ipmp_config::configuration_of(mpathd, toml);
-    let defaults = Settings::default();
+    let defaults = ipmp_config::configuration_of(b"", b"").settings;
     if !configuration.refused.is_empty() {
         assert!(configuration.has_errors(), "refused without a reason");
         assert_eq!(configuration.settings.groups, defaults.groups);

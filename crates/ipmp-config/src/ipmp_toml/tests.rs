@@ -48,7 +48,7 @@ fn the_file_we_ship_says_the_defaults() {
     assert_eq!(parsed.track_only_groups, Some(true));
     assert_eq!(parsed.ignore_links, Some(false));
     assert_eq!(parsed.multicast_targets_only, Some(false));
-    assert_eq!(parsed.duplicate_address_detection, Some(false));
+    assert_eq!(parsed.duplicate_address_detection, Some(true));
     assert_eq!(parsed.recording, Recording::default());
     for key in DAEMON_KEYS {
         let line = format!("\n{key} = ");
@@ -277,7 +277,7 @@ fn values_that_are_not_allowed() {
 #[test]
 fn the_daemons_own() {
     let text = "[daemon]\ntrack-interfaces-only-with-groups = false\nignore-links = true\n\
-                multicast-targets-only = true\nduplicate-address-detection = true\n\
+                multicast-targets-only = true\nduplicate-address-detection = false\n\
                 record = \"/var/log/ipmp/events\"\nrecord-limit = \"1 MiB\"\n";
     let (parsed, problems) = parse(text);
     assert_eq!(problems, [""; 0]);
@@ -285,7 +285,7 @@ fn the_daemons_own() {
     assert_eq!(parsed.track_only_groups, Some(false));
     assert_eq!(parsed.ignore_links, Some(true));
     assert_eq!(parsed.multicast_targets_only, Some(true));
-    assert_eq!(parsed.duplicate_address_detection, Some(true));
+    assert_eq!(parsed.duplicate_address_detection, Some(false));
     let recording = Recording {
         path: Some("/var/log/ipmp/events".into()),
         limit: 1 << 20,
