@@ -14,13 +14,15 @@ use libtest_mimic::Failed;
 use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::daemon::Daemon;
 use crate::flood::{Flood, Flooded, RATE, advertisement, arp_reply, echo_reply};
-use crate::scene::{DATA0, PEER, TEST1, by_hand};
+use crate::scene::{DATA0, DATA1, PEER, TEST1, by_hand, fd};
 use crate::solicit::{ONLY_DATA, probed_by, solicited};
 
 tests![
     members_with_test_addresses_bear_floods,
     members_without_test_address_bear_floods,
     inet6_members_bear_floods,
+    claims_do_no_more_than_be_told,
+    inet6_claims_do_no_more_than_be_told,
     floods_keep_no_silenced_member_alive,
     advertisements_keep_no_silenced_member_alive,
 ];
@@ -209,6 +211,12 @@ fn is_flood(case: &str, flooded: Flooded, used: Duration) -> Result<(), Failed> 
     let rate = flooded.rate();
     let percent = 100.0 * used.as_secs_f64() / flooded.time.as_secs_f64();
     eprintln!("flood: {case}: {rate:.0} frames per second, daemon CPU {percent:.1} %");
+    is_fast(case, flooded)
+}
+
+/// Fails if too few frames were sent for a flood.
+fn is_fast(case: &str, flooded: Flooded) -> Result<(), Failed> {
+    let rate = flooded.rate();
     let what = format!("{case}: a flood of {rate:.0} frames per second");
     same(&what, &(rate >= f64::from(LEAST)), &true)
 }
@@ -310,4 +318,61 @@ fn floods_keep_no_silenced_member_alive() -> Result<(), Failed> {
 fn advertisements_keep_no_silenced_member_alive() -> Result<(), Failed> {
     let bed = inet6()?;
     bed.finds_amid(IN_TIME, &bed.advertisements_in_their_name()?)
+}
+
+/// A hardware address for each number.
+fn stranger(n: u16) -> MacAddress {
+    let [high, low] = n.to_be_bytes();
+    MacAddress([2, 0, 0, 0x78, high, low])
+}
+
+/// Bears claims of an address on ge1, upon which it is in conflict, and nothing else is. Then it is asked
+/// for another one.
+fn bears_claims(bed: &Bed, forged: &Forged, ip: IpAddr, line: &str) -> Result<(), Failed> {
+    let said = bed.messages()?.len();
+    let before = bed.conflicts()?;
+    same("conflicts", &before, &Vec::new())?;
+    bed.bears(forged)?;
+    let conflicts = bed.conflicts()?;
+    let seen: Vec<_> = conflicts
+        .iter()
+        .map(|one| (one.address, one.withheld))
+        .collect();
+    same("conflicts", &seen, &vec![(ip, false)])?;
+    same("holders", &bed.holders(ip)?, &vec!["ge1".to_owned()])?;
+    // Whoever claims it, it is told once.
+    let messages = bed.messages()?.split_off(said);
+    let told = messages
+        .iter()
+        .filter(|message| message.contains("in use by"));
+    same(&format!("{messages:#?}"), &told.count(), &1)?;
+    // Amid it another one is brought up.
+    let flood = Flood::at(&bed.ge1, &forged.1)?;
+    bed.types(line)?;
+    is_fast(forged.0, flood.stop()?)?;
+    same("conflicts", &bed.conflicts()?.len(), &1)
+}
+
+fn claims_do_no_more_than_be_told() -> Result<(), Failed> {
+    let bed = Bed::lab1(DETECTION)?;
+    let to_all = |from, sender| arp_reply((from, MacAddress::BROADCAST), sender);
+    let others = each(|n| {
+        let [high, low] = n.to_be_bytes();
+        to_all(stranger(n), Ipv4Addr::new(192, 168, 128 | high, low))
+    })?;
+    bed.hears_nothing_of(&("ARP announcements of others", others))?;
+    let ours = each(|n| to_all(stranger(n), DATA1))?;
+    let forged = ("ARP claims of an address of ours", ours);
+    let line = "ifconfig ge1 addif 192.168.0.90/24 up";
+    bears_claims(&bed, &forged, DATA1.into(), line)
+}
+
+fn inet6_claims_do_no_more_than_be_told() -> Result<(), Failed> {
+    let bed = inet6()?;
+    let line = "ifconfig ge1 inet6 addif fd00::88/64 up";
+    bed.types(line)?;
+    let ours = each(|n| advertisement(stranger(n), fd(0x88)))?;
+    let forged = ("advertised claims of an address of ours", ours);
+    let line = "ifconfig ge1 inet6 addif fd00::90/64 up";
+    bears_claims(&bed, &forged, fd(0x88).into(), line)
 }

@@ -21,6 +21,7 @@ mod crowd;
 #[expect(dead_code, reason = "shared with a bench, which needs more of it")]
 mod daemon;
 mod demo;
+mod duplicates;
 mod eeprom;
 mod every_verb;
 mod exporter;
@@ -83,6 +84,7 @@ fn others() -> Vec<Test> {
         commands::TESTS,
         control_socket::TESTS,
         demo::TESTS,
+        duplicates::TESTS,
         eeprom::TESTS,
         every_verb::TESTS,
         exporter::TESTS,
