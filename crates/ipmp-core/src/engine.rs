@@ -218,7 +218,9 @@ impl Engine {
                     let findings = self.detection.tick(now);
                     report(findings, &mut actions) || self.has_health_changed()
                 };
-                self.enquire(now, &mut actions);
+                if self.conflicts.next_deadline().is_some_and(|at| at <= now) {
+                    self.enquire(now, &mut actions);
+                }
                 let is_due = self.next_own_deadline().is_some_and(|at| at <= now);
                 if !spoke && !is_due {
                     return actions;

@@ -32,6 +32,9 @@ use crate::{Action, Claim, Enquiry, InterfaceName, Kernel, MacAddress, Time};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conflicts {
     addresses: BTreeMap<IpAddr, State>,
+    /// When there is something to do for one of them at the earliest. Found when they change, as it is asked
+    /// for far more often.
+    deadline: Option<Time>,
     /// What the driver was told last to listen for.
     listening: BTreeSet<(u32, IpAddr)>,
     /// Enquiries of which the driver has not told yet whether they left, in the order of the actions.
@@ -39,11 +42,13 @@ pub(super) struct Conflicts {
 }
 
 impl Conflicts {
-    pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.addresses
-            .values()
-            .filter_map(State::next_deadline)
-            .min()
+    pub(super) const fn next_deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    fn find_deadline(&mut self) {
+        let states = self.addresses.values();
+        self.deadline = states.filter_map(State::next_deadline).min();
     }
 
     /// Takes note that an address was put into place on a link.
@@ -55,19 +60,18 @@ impl Conflicts {
 
     /// Has an address tried again at once that another host has, as a command names it.
     pub(super) fn release(&mut self, now: Time, ip: IpAddr) {
-        if let Some(State::Taken(taken)) = self.addresses.get_mut(&ip)
-            && taken.round.is_none()
-        {
-            taken.again = now;
+        if let Some(state) = self.addresses.get_mut(&ip) {
+            state.release(now);
         }
+        self.find_deadline();
     }
 
     /// The same for all of them.
     pub(super) fn release_all(&mut self, now: Time) {
-        let all: Vec<IpAddr> = self.addresses.keys().copied().collect();
-        for ip in all {
-            self.release(now, ip);
+        for state in self.addresses.values_mut() {
+            state.release(now);
         }
+        self.find_deadline();
     }
 
     /// Whether others are being asked for an address that is to be brought up.
@@ -136,6 +140,7 @@ impl Engine {
     pub(super) fn find_conflicts(&mut self, now: Time) {
         if !self.settings.duplicate_address_detection {
             self.conflicts.addresses.clear();
+            self.conflicts.deadline = None;
             return;
         }
         // What goes home goes there unasked, and what is withheld stays so.
@@ -156,6 +161,7 @@ impl Engine {
             }
         }
         self.conflicts.addresses = found;
+        self.conflicts.find_deadline();
     }
 
     /// What is known of an address by now; `None` while nothing can be found out, as there is no link to
@@ -177,32 +183,17 @@ impl Engine {
             (_, Some(place)) if self.is_in_service(logical, holders) => {
                 return Some(serving(Serving::unasked(), place));
             }
-            (Some(State::Taken(mut taken)), None) => {
-                taken.put_off(now);
-                return Some(State::Taken(taken));
-            }
-            (Some(State::Asking(_)) | None, None) => return None,
+            (withheld, None) => return put_off(now, withheld),
             (withheld, Some(place)) => (withheld, place),
         };
         if !self.is_asked_for(logical) {
-            return match withheld {
-                Some(State::Taken(mut taken)) => {
-                    taken.put_off(now);
-                    Some(State::Taken(taken))
-                }
-                _ => None,
-            };
+            return put_off(now, withheld);
         }
         let links = self.links_to_ask(logical);
         let is_there = |round: &Round| links.contains(&round.index);
         let Some(&index) = links.first() else {
-            return Some(match withheld {
-                Some(State::Taken(mut taken)) => {
-                    taken.put_off(now);
-                    State::Taken(taken)
-                }
-                _ => serving(Serving::unasked(), place),
-            });
+            let unasked = || serving(Serving::unasked(), place);
+            return put_off(now, withheld).or_else(|| Some(unasked()));
         };
         Some(match withheld {
             Some(State::Asking(round)) if is_there(&round) => match round.outcome(now) {
@@ -321,6 +312,7 @@ impl Engine {
                 }
             }
         }
+        self.conflicts.find_deadline();
         for (index, addresses) in defended {
             if let Some(link) = kernel.links.get(&index)
                 && let Some(mac) = link.mac
@@ -363,6 +355,7 @@ impl Engine {
                 _ => {}
             }
         }
+        self.conflicts.find_deadline();
         is_decided
     }
 
@@ -404,6 +397,7 @@ impl Engine {
                 None => {}
             }
         }
+        self.conflicts.find_deadline();
         is_news
     }
 }
@@ -418,6 +412,16 @@ fn holders(kernel: &Kernel) -> Holders {
         holders.entry(there.address.ip).or_default().push(holder);
     }
     holders
+}
+
+/// What becomes of an address that is withheld while nobody can be asked for it: if another host has it,
+/// it is tried later.
+fn put_off(now: Time, withheld: Option<State>) -> Option<State> {
+    let Some(State::Taken(mut taken)) = withheld else {
+        return None;
+    };
+    taken.put_off(now);
+    Some(State::Taken(taken))
 }
 
 /// An address that may be in place on a link.

@@ -319,6 +319,15 @@ impl Serving {
 }
 
 impl State {
+    /// Has it tried again at once, if another host has it.
+    pub(super) fn release(&mut self, now: Time) {
+        if let Self::Taken(taken) = self
+            && taken.round.is_none()
+        {
+            taken.again = now;
+        }
+    }
+
     /// When there is something to do.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         match self {
