@@ -322,6 +322,15 @@ pub struct Probing {
     pub confirmations: u64,
 }
 
+impl Probing {
+    /// Whether a target has answered by the means that are in use. What was acknowledged before a test
+    /// address came up counts as well, but ended another quiet period.
+    pub fn is_answered(&self) -> bool {
+        let mut targets = self.targets.iter();
+        targets.any(|target| target.rtt_average.is_some())
+    }
+}
+
 /// A probe target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

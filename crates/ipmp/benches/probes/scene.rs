@@ -16,6 +16,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ipmp_api::{Client, RunDirectory};
+use ipmp_core::snapshot::Probing;
 use ipmp_core::{MacAddress, Snapshot};
 use ipmp_lab::{Host, Lab, wait_until};
 use ipmp_linux::rtnl::{Rtnl, VethEnd};
@@ -198,9 +199,8 @@ impl Scene {
         let probing = || {
             self.snapshot().is_ok_and(|snapshot| {
                 let answered = snapshot.interfaces.iter().filter(|interface| {
-                    let probing = interface.probing.iter();
-                    let mut targets = probing.flat_map(|probing| &probing.targets);
-                    targets.any(|target| target.rtt_average.is_some())
+                    let mut probing = interface.probing.iter();
+                    probing.any(Probing::is_answered)
                 });
                 answered.count() >= usize::from(nics)
             })

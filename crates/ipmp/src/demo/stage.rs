@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ipmp_api::{Client, RunDirectory};
-use ipmp_core::snapshot::{InterfaceState, Snapshot};
+use ipmp_core::snapshot::{InterfaceState, Probing, Snapshot};
 use ipmp_lab::labs::{Moment, comparable};
 use ipmp_lab::traffic::Ping;
 use ipmp_lab::{Host, Lab, Nic, wait_until};
@@ -139,12 +139,7 @@ impl<'out> Stage<'out> {
         let answered = |snapshot: &Snapshot| {
             nics.iter().all(|nic| {
                 let interface = snapshot.interfaces.iter().find(|i| i.name.as_str() == *nic);
-                // By the means in use: each has a quiet period of its own.
-                let mut targets = interface
-                    .into_iter()
-                    .flat_map(|interface| &interface.probing)
-                    .flat_map(|probing| &probing.targets);
-                targets.any(|target| target.rtt_average.is_some())
+                interface.is_some_and(|i| i.probing.iter().any(Probing::is_answered))
             })
         };
         self.awaits("probes are answered", self.detection + PATIENCE, answered)

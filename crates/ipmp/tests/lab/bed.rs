@@ -183,7 +183,7 @@ impl Bed {
         self.awaits("probes are answered", |snapshot| {
             nics.iter().all(|nic| {
                 find(snapshot, nic).is_some_and(|nic| {
-                    nic.probe == ProbeState::Ok && nic.probing.iter().any(is_answered)
+                    nic.probe == ProbeState::Ok && nic.probing.iter().any(Probing::is_answered)
                 })
             })
         })
@@ -312,13 +312,6 @@ pub(crate) fn find<'s>(snapshot: &'s Snapshot, nic: &str) -> Option<&'s Interfac
         .interfaces
         .iter()
         .find(|interface| interface.name.as_str() == nic)
-}
-
-/// Whether a target has answered by the means that are in use: what was counted before a test address came
-/// up ended another quiet period.
-pub(crate) fn is_answered(probing: &Probing) -> bool {
-    let mut targets = probing.targets.iter();
-    targets.any(|target| target.rtt_average.is_some())
 }
 
 /// Fails unless both are equal.

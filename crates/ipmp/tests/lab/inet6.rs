@@ -10,7 +10,7 @@ use ipmp_lab::traffic::{TcpConnection, UdpStream};
 use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, PATIENCE, find, is_answered, reaches, same};
+use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::scene::{DATA1, Fault, OFTEN, QUICK, WHILE, by_hand, fd, loses_nothing, recovers};
 use crate::tap::{Packet, Tap};
 
@@ -48,7 +48,7 @@ fn bed6(lines: &[&str]) -> Result<Bed, Failed> {
     bed.awaits("IPv6 probes are answered", |snapshot| {
         ["ge0", "ge1"].iter().all(|nic| {
             let probing = find(snapshot, nic).into_iter().flat_map(|nic| &nic.probing);
-            let answered = probing.filter(|probing| is_answered(probing));
+            let answered = probing.filter(|probing| probing.is_answered());
             answered
                 .filter(|probing| probing.state == ProbeState::Ok)
                 .any(|probing| probing.family == Family::Inet6)

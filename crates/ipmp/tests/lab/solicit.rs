@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ipmp_core::snapshot::{InterfaceState, ProbeState, Snapshot, TargetMode};
+use ipmp_core::snapshot::{InterfaceState, ProbeState, Probing, Snapshot, TargetMode};
 use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
 
-use crate::bed::{Bed, PATIENCE, find, is_answered, reaches, same};
+use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::scene::{DATA0, DATA1, Fault, QUICK};
 
 tests![
@@ -40,7 +40,7 @@ pub(crate) fn probed_by(
         nics.iter().all(|nic| {
             mode(snapshot, nic, family) == Some(wanted)
                 && find(snapshot, nic).is_some_and(|nic| {
-                    nic.probe == ProbeState::Ok && nic.probing.iter().any(is_answered)
+                    nic.probe == ProbeState::Ok && nic.probing.iter().any(Probing::is_answered)
                 })
         })
     })?;

@@ -309,11 +309,10 @@ impl Stage {
                 families.iter().all(|family| {
                     found.is_some_and(|interface| {
                         interface.probe == ProbeState::Ok
-                            && interface.probing.iter().any(|probing| {
-                                let mut targets = probing.targets.iter();
-                                let is_answered = targets.any(|t| t.rtt_average.is_some());
-                                probing.family == *family && is_answered
-                            })
+                            && interface
+                                .probing
+                                .iter()
+                                .any(|probing| probing.family == *family && probing.is_answered())
                     })
                 })
             })
