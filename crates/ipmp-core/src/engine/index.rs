@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Engine;
 use crate::asked::{Asked, Logical};
 use crate::kernel::Link;
-use crate::{InterfaceName, Kernel};
+use crate::{Family, InterfaceName, Kernel, LogicalName};
 
 /// Derived from what was asked for and from the kernel's links; renewed whenever either changes.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,12 @@ impl Engine {
     pub(super) fn homed(&self, name: &InterfaceName) -> impl Iterator<Item = &Logical> {
         let homes = self.index.homes.get(name).map_or(&[][..], Vec::as_slice);
         homes.iter().filter_map(|&i| self.asked.logicals.get(i))
+    }
+
+    /// The logical that belongs here, wherever it is.
+    pub(super) fn homed_at(&self, home: &LogicalName, family: Family) -> Option<&Logical> {
+        let mut homed = self.homed(&home.interface);
+        homed.find(|logical| logical.home == *home && logical.family() == family)
     }
 
     /// Whether an interface is in a group.

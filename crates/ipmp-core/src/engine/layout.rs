@@ -95,11 +95,7 @@ impl Engine {
     /// Has neighbours told of an address that moves to where the kernel holds it already, as it had not
     /// left yet: nothing is to be done there, but they may have heard that it is elsewhere.
     fn announce_present(&mut self, now: Time, (home, family): &LogicalKey, to: &InterfaceName) {
-        let logicals = self.homed(&home.interface);
-        let moved = logicals
-            .filter(|logical| logical.home == *home && logical.family() == *family)
-            .map(|logical| logical.address)
-            .next();
+        let moved = self.homed_at(home, *family).map(|logical| logical.address);
         if let (Some(address), Some(index)) = (moved, self.link(to).map(|link| link.index))
             && self.kernel.addresses.contains_key(&(index, address))
         {

@@ -94,8 +94,7 @@ impl Engine {
 
     /// Whether a logical belongs here, wherever it is.
     pub(super) fn is_home(&self, name: &LogicalName, family: Family) -> bool {
-        self.homed(&name.interface)
-            .any(|logical| logical.home == *name && logical.family() == family)
+        self.homed_at(name, family).is_some()
     }
 
     pub(super) fn foreign_at(&self, name: &LogicalName, family: Family) -> bool {

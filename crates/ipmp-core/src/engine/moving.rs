@@ -105,8 +105,7 @@ impl Engine {
     /// The interface on which an address stays when all work: where it was moved, or else its home.
     pub(super) fn resting_place(&self, (home, family): &LogicalKey) -> InterfaceName {
         let moved_to = self
-            .homed(&home.interface)
-            .find(|logical| logical.home == *home && logical.family() == *family)
+            .homed_at(home, *family)
             .and_then(|logical| logical.moved_to.clone());
         moved_to.unwrap_or_else(|| home.interface.clone())
     }

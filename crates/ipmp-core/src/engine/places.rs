@@ -45,11 +45,7 @@ impl Engine {
 
     /// Whether the kernel holds a logical where it is placed, if it is to hold it at all.
     pub(super) fn is_in_place(&self, (home, family): &LogicalKey) -> bool {
-        let logical = self
-            .asked
-            .logicals
-            .iter()
-            .find(|logical| logical.home == *home && logical.family() == *family);
+        let logical = self.homed_at(home, *family);
         let Some(logical) = logical.filter(|logical| self.is_effectively_up(logical)) else {
             return true;
         };

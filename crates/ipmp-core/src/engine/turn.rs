@@ -101,9 +101,7 @@ impl Engine {
                 ..
             } => {
                 let home = self.find(logical, *family)?;
-                let mut homed = self.homed(&home.interface);
-                let logical = homed.find(|l| l.home == home && l.family() == *family)?;
-                Some(logical.address.ip)
+                Some(self.homed_at(&home, *family)?.address.ip)
             }
             Command::SetAddress { address, .. } => Some(address.ip),
             Command::Move { address, .. } => Some(*address),
