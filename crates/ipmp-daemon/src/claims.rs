@@ -72,7 +72,7 @@ impl Claims {
     pub(crate) fn listen(&mut self, places: &BTreeSet<(u32, IpAddr)>) {
         for family in Family::ALL {
             let is_wanted = places.iter().any(|(_, ip)| Family::of(*ip) == family);
-            if !is_wanted && self.slot(family).is_none() {
+            if !is_wanted && slot(&mut self.inet, &mut self.inet6, family).is_none() {
                 continue;
             }
             let listening = self.opened(family);
@@ -180,24 +180,22 @@ impl Claims {
         }
     }
 
-    const fn slot(&mut self, family: Family) -> &mut Option<Listening> {
-        match family {
-            Family::Inet => &mut self.inet,
-            Family::Inet6 => &mut self.inet6,
-        }
-    }
-
     fn opened(&mut self, family: Family) -> io::Result<&mut Listening> {
-        let slot = match family {
-            Family::Inet => &mut self.inet,
-            Family::Inet6 => &mut self.inet6,
-        };
+        let slot = slot(&mut self.inet, &mut self.inet6, family);
         self.sockets.opened(slot, || {
             Ok(Listening {
                 socket: ClaimSocket::open(family)?,
                 taken: 0,
             })
         })
+    }
+}
+
+/// Which of the two is for a family.
+const fn slot<'s, S>(inet: &'s mut S, inet6: &'s mut S, family: Family) -> &'s mut S {
+    match family {
+        Family::Inet => inet,
+        Family::Inet6 => inet6,
     }
 }
 

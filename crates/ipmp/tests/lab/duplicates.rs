@@ -163,11 +163,7 @@ fn asked(tap: &Tap, mac: MacAddress, ip: Ipv4Addr) -> Vec<Instant> {
         sender: Ipv4Addr::UNSPECIFIED,
         target: ip,
     };
-    let seen = tap.seen();
-    let probes = seen
-        .iter()
-        .filter(|seen| seen.mac == mac && seen.packet == probe);
-    probes.map(|seen| seen.at).collect()
+    tap.times(&probe, mac)
 }
 
 /// Host1 is asked for an address that another host has, and does without until that gives it up.

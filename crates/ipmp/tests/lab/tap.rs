@@ -88,27 +88,27 @@ impl Tap {
         }
     }
 
+    /// When such packets came from a NIC.
+    pub(crate) fn times(&self, packet: &Packet, mac: MacAddress) -> Vec<Instant> {
+        let seen = self.seen();
+        let such = seen
+            .iter()
+            .filter(|seen| seen.mac == mac && seen.packet == *packet);
+        such.map(|seen| seen.at).collect()
+    }
+
     /// Gratuitous ARP packets for an address from a NIC, and when they came.
     pub(crate) fn announcements(&self, ip: Ipv4Addr, mac: MacAddress) -> Vec<Instant> {
         let announcement = Packet::Arp {
             sender: ip,
             target: ip,
         };
-        let seen = self.seen();
-        let ours = seen
-            .iter()
-            .filter(|seen| seen.mac == mac && seen.packet == announcement);
-        ours.map(|seen| seen.at).collect()
+        self.times(&announcement, mac)
     }
 
     /// Neighbour advertisements for an address from a NIC, and when they came.
     pub(crate) fn advertisements(&self, ip: Ipv6Addr, mac: MacAddress) -> Vec<Instant> {
-        let advertisement = Packet::Advertisement { target: ip };
-        let seen = self.seen();
-        let ours = seen
-            .iter()
-            .filter(|seen| seen.mac == mac && seen.packet == advertisement);
-        ours.map(|seen| seen.at).collect()
+        self.times(&Packet::Advertisement { target: ip }, mac)
     }
 }
 
