@@ -67,11 +67,12 @@ impl ArpSocket {
     /// Adds the replies that are there, at most one batch. Tells whether there may be more.
     pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         let macs = &self.macs;
-        self.link.receive(|datagram| {
+        let batch = self.link.receive(|datagram| {
             let asked = macs.get(&datagram.index);
             let told = asked.and_then(|&mac| advertisement(datagram, mac));
             replies.extend(told.map(Reply::Advertisement));
-        })
+        });
+        batch.is_full()
     }
 
     /// Forgets a link: replies on it are not asked for any more.

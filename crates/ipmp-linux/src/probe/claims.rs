@@ -18,8 +18,8 @@ use super::inbox::Datagram;
 use super::link::LinkSocket;
 use super::{arp, neighbour};
 
-/// Bytes of claims that the kernel keeps until they are looked at, its own bookkeeping included (some 800
-/// for each): about a thousand. What finds no room is one of many.
+/// Bytes of claims that are to find room in the kernel until they are looked at. It doubles that and counts its own
+/// bookkeeping, some 800 bytes for each: about 2600. What finds no room is one of many.
 const ROOM: usize = 1 << 20;
 
 /// A socket for the claims of a family on all interfaces.
@@ -74,20 +74,23 @@ impl ClaimSocket {
     }
 
     /// Hands in the claims that are there, off about so many datagrams at `most`; those of interfaces of
-    /// this host are among them. Tells how many datagrams were taken.
+    /// this host are among them. Tells how many datagrams were taken, whatever they were.
     pub fn receive(&mut self, most: usize, mut each: impl FnMut(Claim)) -> usize {
         let (family, listened) = (self.family, &self.listened);
         let mut taken = 0;
-        while taken < most
-            && self.link.receive(|datagram| {
-                taken += 1;
+        while taken < most {
+            let batch = self.link.receive(|datagram| {
                 let claim = claim(datagram, family);
                 let ours = claim.filter(|claim| listened.contains(&(claim.index, claim.ip)));
                 if let Some(claim) = ours {
                     each(claim);
                 }
-            })
-        {}
+            });
+            taken += batch.taken;
+            if !batch.is_full() {
+                break;
+            }
+        }
         taken
     }
 }

@@ -97,9 +97,10 @@ impl EchoSocket {
     /// Adds the echo replies that are there, at most one batch. Tells whether there may be more.
     pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         let family = self.family;
-        self.inbox.receive(&self.socket, |datagram| {
+        let batch = self.inbox.receive(&self.socket, |datagram| {
             replies.extend(echo_reply(datagram, family).map(Reply::Echo));
-        })
+        });
+        batch.is_full()
     }
 
     /// Lets replies with this identifier pass.

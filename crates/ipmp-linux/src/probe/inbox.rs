@@ -22,8 +22,9 @@ const BATCH: usize = 32;
 /// Room for every answer to a probe of ours, IP options included. Longer ones are not ours.
 const LARGEST: usize = 256;
 
-/// Bytes of answers to probes that the kernel keeps while the daemon is busy, its own bookkeeping included
-/// (some 800 for each): an answer that finds no room would be taken for a lost probe.
+/// Bytes of answers to probes that are to find room in the kernel while the daemon is busy: one that finds
+/// none would be taken for a lost probe. The kernel doubles it and counts its own bookkeeping, some 800 bytes
+/// for each: about ten thousand.
 pub(super) const ROOM_FOR_ANSWERS: usize = 4 << 20;
 
 /// How many errors in a row are read off a socket (a link that goes leaves some) before it is given
@@ -46,12 +47,27 @@ pub(super) struct Datagram<'a> {
     pub(super) received: Time,
 }
 
+/// What was taken off a socket at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    /// How many datagrams, those included that were too long to be handed in.
+    pub(super) taken: usize,
+}
+
+impl Batch {
+    /// Whether there may be more.
+    pub(super) const fn is_full(self) -> bool {
+        self.taken == BATCH
+    }
+}
+
 /// Where datagrams of a socket go.
 #[derive(Debug)]
 pub(super) struct Inbox(Vec<[u8; LARGEST]>);
 
 impl Inbox {
-    /// Prepares a socket for receiving: with stamps, not blocking, with so many bytes of room in the kernel.
+    /// Prepares a socket for receiving: with stamps, not blocking, with so many bytes of room in the kernel, which
+    /// doubles them and counts its own bookkeeping.
     pub(super) fn open(socket: &Socket, room: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
@@ -62,24 +78,28 @@ impl Inbox {
         Ok(Self(vec![[0; LARGEST]; BATCH]))
     }
 
-    /// Hands in what is there, at most one batch. Tells whether there may be more.
-    pub(super) fn receive(&mut self, socket: &Socket, mut each: impl FnMut(&Datagram<'_>)) -> bool {
+    /// Hands in what is there, at most one batch.
+    pub(super) fn receive(
+        &mut self,
+        socket: &Socket,
+        mut each: impl FnMut(&Datagram<'_>),
+    ) -> Batch {
         for _ in 0..ERRORS {
             match self.receive_batch(socket, &mut each) {
-                Ok(count) => return count == BATCH,
-                Err(Errno::EAGAIN) => return false,
+                Ok(batch) => return batch,
+                Err(Errno::EAGAIN) => break,
                 Err(Errno::EINTR) => {}
                 Err(error) => tracing::debug!(%error, "cannot receive on a probe socket"),
             }
         }
-        false
+        Batch { taken: 0 }
     }
 
     fn receive_batch(
         &mut self,
         socket: &Socket,
         each: &mut impl FnMut(&Datagram<'_>),
-    ) -> Result<usize, Errno> {
+    ) -> Result<Batch, Errno> {
         // The headers are made anew each time: what the kernel writes into them would limit the next
         // use.
         let control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int, libc::timespec);
@@ -93,14 +113,14 @@ impl Inbox {
             None,
         )?;
         let now = Moment::now();
-        let mut count = 0;
+        let mut batch = Batch { taken: 0 };
         for message in received {
-            count += 1;
+            batch.taken += 1;
             if let Some(datagram) = read(&message, now) {
                 each(&datagram);
             }
         }
-        Ok(count)
+        Ok(batch)
     }
 }
 

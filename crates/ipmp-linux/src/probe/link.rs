@@ -11,7 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::filter::{self, Program, Targets};
-use super::inbox::{Datagram, Inbox};
+use super::inbox::{Batch, Datagram, Inbox};
 use super::outbox::{Letter, post};
 use crate::packet::{self, device_address};
 
@@ -31,8 +31,8 @@ impl LinkSocket {
     /// comes off a raw `ICMPv6` one: the kernel has checked the checksum, and only `ICMPv6` for this host
     /// is looked at, where a packet socket would be given every IPv6 packet of the host.
     ///
-    /// The kernel keeps so many bytes of datagrams, its own bookkeeping included. Fails without
-    /// `CAP_NET_RAW`, or if the kernel lacks the family.
+    /// `room` is for how many bytes of datagrams, as [`Inbox::open`] has it. Fails without `CAP_NET_RAW`, or
+    /// if the kernel lacks the family.
     pub(super) fn open(family: Family, room: usize) -> io::Result<Self> {
         let (socket, frames) = match family {
             Family::Inet => (packet::open()?, None),
@@ -99,8 +99,8 @@ impl LinkSocket {
         post(socket, questions, letter, unsent);
     }
 
-    /// Hands in what is there, at most one batch. Tells whether there may be more.
-    pub(super) fn receive(&mut self, each: impl FnMut(&Datagram<'_>)) -> bool {
+    /// Hands in what is there, at most one batch.
+    pub(super) fn receive(&mut self, each: impl FnMut(&Datagram<'_>)) -> Batch {
         self.inbox.receive(&self.socket, each)
     }
 }

@@ -100,11 +100,12 @@ impl NeighbourSocket {
     /// Adds the advertisements that are there, at most one batch. Tells whether there may be more.
     pub fn receive(&mut self, replies: &mut Vec<Reply>) -> bool {
         let asked = &self.asked;
-        self.link.receive(|datagram| {
+        let batch = self.link.receive(|datagram| {
             let asked = asked.get(&datagram.index);
             let told = asked.and_then(|&asked| advertisement(datagram, asked));
             replies.extend(told.map(Reply::Advertisement));
-        })
+        });
+        batch.is_full()
     }
 
     /// Forgets a link: advertisements on it are not asked for any more.

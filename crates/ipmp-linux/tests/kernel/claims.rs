@@ -12,7 +12,8 @@ use ipmp_linux::monotonic_now;
 use ipmp_linux::probe::ClaimSocket;
 
 use crate::solicit::{
-    ALL_NODES, ALL_NODES_MAC, OTHER, STRANGER, advertisement_of, arp, inject, mac_of,
+    ALL_NODES, ALL_NODES_MAC, OTHER, STRANGER, advertisement_of, arp, inject,
+    long_advertisement_of, mac_of,
 };
 use crate::world::{PATIENCE, Test, World, add_address, ip, must, wait_readable};
 
@@ -44,6 +45,10 @@ pub(crate) const TESTS: &[Test] = &[
         claims_of_many_addresses_are_told_apart,
     ),
     (
+        "claims_that_are_too_long_count_as_taken",
+        claims_that_are_too_long_count_as_taken,
+    ),
+    (
         "no_question_leaves_a_link_that_is_down",
         no_question_leaves_a_link_that_is_down,
     ),
@@ -51,6 +56,9 @@ pub(crate) const TESTS: &[Test] = &[
 
 const OURS4: &str = "192.0.2.1";
 const OURS6: &str = "2001:db8::1";
+
+/// More than are taken off a socket at a time are taken at the end of what was asked for.
+const BATCH: usize = 32;
 
 /// A socket that listens to these on a link.
 fn listening(index: u32, addresses: &[&str]) -> ClaimSocket {
@@ -65,6 +73,21 @@ fn ask(socket: &ClaimSocket, enquiry: &Enquiry) -> Option<i32> {
     let mut unsent = None;
     socket.ask_all(&[enquiry], |_, error| unsent = error.raw_os_error());
     unsent
+}
+
+/// How many datagrams there are up to a claim of that address, which stands last in what was sent, and who
+/// claims what in them.
+fn taken_until(socket: &mut ClaimSocket, last: &str, most: usize) -> (usize, Vec<IpAddr>) {
+    let mut taken = 0;
+    let mut seen = Vec::new();
+    while seen.last() != Some(&ip(last)) {
+        assert!(wait_readable(socket, PATIENCE), "no claim");
+        let now = socket.receive(most, |claim| seen.push(claim.ip));
+        // The last batch is taken whole.
+        assert!(now < most + BATCH, "{now} were taken at once");
+        taken += now;
+    }
+    (taken, seen)
 }
 
 /// Waits for something to come and gives all that has.
@@ -256,9 +279,17 @@ fn advertised_claims_of_ours_are_handed_in_and_nothing_else(mut world: World) {
 fn other_hosts_questions_are_no_claims(mut world: World) {
     let (index, far) = world.cable("ge0", "sw0");
     let theirs = mac_of(&mut world.far, far);
-    // The far end asks as we do, and then takes the addresses.
-    for (address, taken) in [(OURS4, "192.0.2.1/24"), (OURS6, "2001:db8::1/64")] {
-        let mut socket = listening(index, &[address]);
+    let all = MacAddress::BROADCAST.0;
+    let claimed = "192.0.2.99";
+    let claim = arp(
+        all,
+        &told(ArpOperation::REQUEST, claimed, STRANGER, claimed),
+    );
+    let claimed6 = "2001:db8::99";
+    let claim6 = advertisement_of(claimed6, ALL_NODES, ALL_NODES_MAC, 255, false);
+    // The far end asks as we do; that a claim which follows is heard shows that the question was there.
+    for (address, last, claim) in [(OURS4, claimed, claim), (OURS6, claimed6, claim6)] {
+        let mut socket = listening(index, &[address, last]);
         let other = world
             .far_namespace
             .run(|| ClaimSocket::open(Family::of(ip(address))));
@@ -268,12 +299,9 @@ fn other_hosts_questions_are_no_claims(mut world: World) {
             ip: ip(address),
         };
         assert_eq!(ask(&other.unwrap(), &enquiry), None);
-        assert!(
-            !wait_readable(&socket, Duration::from_millis(200)),
-            "{:?}",
-            claims(&mut socket)
-        );
-        world.far_address(far, taken);
+        inject(&world, far, &[claim]);
+        let expected = [(index, ip(last), MacAddress(STRANGER))];
+        assert_eq!(until(&mut socket, last), expected);
     }
 }
 
@@ -310,6 +338,30 @@ fn claims_of_many_addresses_are_told_apart(mut world: World) {
             .map(|one| one.1)
             .collect();
         assert_eq!(seen, ours.map(ip));
+    }
+}
+
+fn claims_that_are_too_long_count_as_taken(mut world: World) {
+    let (index, far) = world.cable("ge0", "sw0");
+    let all = MacAddress::BROADCAST.0;
+    let arp_of = |ip| arp(all, &told(ArpOperation::REQUEST, ip, STRANGER, ip));
+    let mut long = arp_of(OURS4);
+    long.resize(300, 0);
+    let (last, last6) = ("192.0.2.99", "2001:db8::99");
+    let to = (ALL_NODES, ALL_NODES_MAC);
+    let long6 = long_advertisement_of(OURS6, to.0, to.1, 255, false, 32);
+    assert!(long6.len() > 300);
+    let end6 = advertisement_of(last6, to.0, to.1, 255, false);
+    for (addresses, long, end) in [
+        ([OURS4, last], long, arp_of(last)),
+        ([OURS6, last6], long6, end6),
+    ] {
+        let mut socket = listening(index, &addresses);
+        let mut frames = vec![long; 200];
+        frames.push(end);
+        inject(&world, far, &frames);
+        let (taken, seen) = taken_until(&mut socket, addresses[1], 64);
+        assert_eq!((taken, seen), (201, vec![ip(addresses[1])]));
     }
 }
 

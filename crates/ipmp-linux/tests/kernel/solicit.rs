@@ -295,6 +295,18 @@ pub(crate) fn advertisement_of(
     hop_limit: u8,
     solicited: bool,
 ) -> Vec<u8> {
+    long_advertisement_of(target, to, mac, hop_limit, solicited, 1)
+}
+
+/// One that tells the hardware address so often.
+pub(crate) fn long_advertisement_of(
+    target: &str,
+    to: Ipv6Addr,
+    mac: [u8; 6],
+    hop_limit: u8,
+    solicited: bool,
+    options: usize,
+) -> Vec<u8> {
     let kind = Icmpv6Type::NeighborAdvertisement(NeighborAdvertisementHeader {
         router: false,
         solicited,
@@ -302,8 +314,10 @@ pub(crate) fn advertisement_of(
     });
     let target: Ipv6Addr = target.parse().unwrap();
     let mut body = target.octets().to_vec();
-    body.extend_from_slice(&[2, 1]);
-    body.extend_from_slice(&STRANGER);
+    for _ in 0..options {
+        body.extend_from_slice(&[2, 1]);
+        body.extend_from_slice(&STRANGER);
+    }
     let frame = PacketBuilder::ethernet2(STRANGER, mac)
         .ipv6(target.octets(), to.octets(), hop_limit)
         .icmpv6(kind);
