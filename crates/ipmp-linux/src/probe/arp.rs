@@ -15,7 +15,7 @@ use ipmp_core::detect::{Advertisement, Reply, Solicitation};
 use ipmp_core::{Family, MacAddress};
 use nix::errno::Errno;
 
-use super::filter::{self, Targets};
+use super::filter::{self, Addresses};
 use super::inbox::{Datagram, ROOM_FOR_ANSWERS};
 use super::link::LinkSocket;
 
@@ -29,7 +29,7 @@ pub struct ArpSocket {
     /// The hardware address of each link that was asked on, which is where answers go.
     macs: BTreeMap<u32, MacAddress>,
     /// Whose replies pass the filter.
-    targets: Targets,
+    targets: Addresses,
 }
 
 impl ArpSocket {
@@ -38,7 +38,7 @@ impl ArpSocket {
         Ok(Self {
             link: LinkSocket::open(Family::Inet, ROOM_FOR_ANSWERS)?,
             macs: BTreeMap::new(),
-            targets: Targets::none(),
+            targets: Addresses::none(),
         })
     }
 

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use ipmp_core::{Claim, Enquiry, Family};
 use nix::errno::Errno;
 
-use super::filter::{self, Targets, last_word};
+use super::filter::{self, Addresses, last_word};
 use super::inbox::Datagram;
 use super::link::LinkSocket;
 use super::{arp, neighbour};
@@ -29,6 +29,8 @@ pub struct ClaimSocket {
     family: Family,
     /// What is ours, and on which link others would see it.
     listened: BTreeSet<(u32, IpAddr)>,
+    /// Whose claims were last asked of the kernel to pass: it counts as attached again what is the same.
+    addresses: Addresses,
 }
 
 impl ClaimSocket {
@@ -38,6 +40,7 @@ impl ClaimSocket {
             link: LinkSocket::open(family, ROOM)?,
             family,
             listened: BTreeSet::new(),
+            addresses: Addresses::none(),
         })
     }
 
@@ -50,11 +53,16 @@ impl ClaimSocket {
             IpAddr::V4(ip) => u32::from(*ip),
             IpAddr::V6(ip) => last_word(*ip),
         });
-        let targets: Targets = words.collect();
-        self.link.pass(targets, |targets| match self.family {
-            Family::Inet => filter::arp_claims(targets),
-            Family::Inet6 => filter::neighbour_advertisements(targets, false),
-        })?;
+        let addresses: Addresses = words.collect();
+        // An address that moves, moves to another link; the kernel looks at addresses alone.
+        if addresses != self.addresses {
+            self.link
+                .pass(addresses.clone(), |addresses| match self.family {
+                    Family::Inet => filter::arp_claims(addresses),
+                    Family::Inet6 => filter::neighbour_advertisements(addresses, false),
+                })?;
+            self.addresses = addresses;
+        }
         self.listened = listened;
         Ok(())
     }

@@ -64,61 +64,62 @@ impl Identifiers {
     }
 }
 
-/// Whose answers pass, by the last 32 bits of their addresses: a flood of answers from others ends in
-/// the kernel.
+/// Whose packets pass, by the last 32 bits of their addresses: targets that answer, or addresses of ours that
+/// others claim. A flood of anybody else's ends in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Targets {
+pub(super) enum Addresses {
     /// These.
     Some(BTreeSet<u32>),
     /// There are so many that a program would be long.
     All,
 }
 
-impl Targets {
-    /// Most that are told apart. The kernel takes 4096 instructions.
+impl Addresses {
+    /// Most that are told apart. The kernel takes 4096 instructions; whether it has memory for that many is
+    /// found out by [`LinkSocket::pass`](super::link::LinkSocket::pass).
     const MOST: usize = 1024;
 
-    /// Nobody.
+    /// Nobody's.
     pub(super) const fn none() -> Self {
         Self::Some(BTreeSet::new())
     }
 
     /// These and another one; `None` if it is among them.
-    pub(super) fn with(&self, target: u32) -> Option<Self> {
+    pub(super) fn with(&self, address: u32) -> Option<Self> {
         match self {
             Self::All => None,
-            Self::Some(targets) if targets.contains(&target) => None,
-            Self::Some(targets) if targets.len() < Self::MOST => {
-                let mut targets = targets.clone();
-                targets.insert(target);
-                Some(Self::Some(targets))
+            Self::Some(addresses) if addresses.contains(&address) => None,
+            Self::Some(addresses) if addresses.len() < Self::MOST => {
+                let mut addresses = addresses.clone();
+                addresses.insert(address);
+                Some(Self::Some(addresses))
             }
             Self::Some(_) => Some(Self::All),
         }
     }
 
-    /// Passes if the word at this offset is one of theirs, else does not.
+    /// Passes if the word at this offset is one of them, else does not.
     fn pass_word_at(&self, offset: u32) -> Program {
-        let Self::Some(targets) = self else {
+        let Self::Some(addresses) = self else {
             return vec![pass()];
         };
         let mut program = vec![statement(
             libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
             offset,
         )];
-        let targets: Vec<u32> = targets.iter().copied().collect();
-        program.extend(pass_one_of(&targets));
+        let addresses: Vec<u32> = addresses.iter().copied().collect();
+        program.extend(pass_one_of(&addresses));
         program
     }
 }
 
-impl FromIterator<u32> for Targets {
-    fn from_iter<I: IntoIterator<Item = u32>>(targets: I) -> Self {
-        let targets = BTreeSet::from_iter(targets);
-        if targets.len() > Self::MOST {
+impl FromIterator<u32> for Addresses {
+    fn from_iter<I: IntoIterator<Item = u32>>(addresses: I) -> Self {
+        let addresses = BTreeSet::from_iter(addresses);
+        if addresses.len() > Self::MOST {
             return Self::All;
         }
-        Self::Some(targets)
+        Self::Some(addresses)
     }
 }
 
@@ -177,7 +178,7 @@ pub(super) fn echo_replies(is_v4: bool, identifiers: Identifiers) -> Program {
 }
 
 /// Lets ARP replies of these pass that are addressed to this host. The program sees whole frames.
-pub(super) fn arp_replies(targets: &Targets) -> Program {
+pub(super) fn arp_replies(targets: &Addresses) -> Program {
     let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
         if_equal(FOR_THIS_HOST, 1),
@@ -198,7 +199,7 @@ pub(super) fn arp_replies(targets: &Targets) -> Program {
 
 /// Lets ARP requests and replies pass in which one of these is the sender, if this host was to see them.
 /// The program sees whole frames.
-pub(super) fn arp_claims(addresses: &Targets) -> Program {
+pub(super) fn arp_claims(addresses: &Addresses) -> Program {
     let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, PACKET_TYPE),
         unless_greater(FOR_A_GROUP, 1),
@@ -215,7 +216,7 @@ pub(super) fn arp_claims(addresses: &Targets) -> Program {
 
 /// Lets neighbour advertisements of these pass; if so told, only those that say that they were
 /// solicited. The program sees them from the ICMP header on.
-pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Program {
+pub(super) fn neighbour_advertisements(addresses: &Addresses, solicited: bool) -> Program {
     let mut program = vec![
         statement(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0),
         if_equal(icmpv6::TYPE_NEIGHBOR_ADVERTISEMENT.into(), 1),
@@ -229,7 +230,7 @@ pub(super) fn neighbour_advertisements(targets: &Targets, solicited: bool) -> Pr
         ]);
     }
     // the end of the target's address
-    program.extend(targets.pass_word_at(20));
+    program.extend(addresses.pass_word_at(20));
     program
 }
 
@@ -311,10 +312,10 @@ mod tests {
     }
 
     /// Which of these words a program lets pass that looks for it in the first four bytes of a packet.
-    fn passing(targets: &Targets, words: &[u32]) -> Vec<u32> {
+    fn passing(addresses: &Addresses, words: &[u32]) -> Vec<u32> {
         let (near, far) = UnixDatagram::pair().unwrap();
         let filtered = SockRef::from(&far);
-        filtered.attach_filter(&targets.pass_word_at(0)).unwrap();
+        filtered.attach_filter(&addresses.pass_word_at(0)).unwrap();
         far.set_nonblocking(true).unwrap();
         let passes = |word: &u32| {
             near.send(&word.to_be_bytes()).unwrap();
@@ -324,31 +325,31 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_told_apart_up_to_a_number() {
-        let mut targets = Targets::none();
-        for target in 0..1024 {
-            targets = targets.with(target).unwrap();
-            assert_eq!(targets.with(target), None, "{target} is there already");
+    fn addresses_are_told_apart_up_to_a_number() {
+        let mut addresses = Addresses::none();
+        for address in 0..1024 {
+            addresses = addresses.with(address).unwrap();
+            assert_eq!(addresses.with(address), None, "{address} is there already");
         }
         // The kernel takes 4096 instructions.
-        assert!(arp_claims(&targets).len() < 4000);
-        assert_eq!((0..1024).collect::<Targets>(), targets);
-        targets = targets.with(1024).unwrap();
-        assert_eq!(targets, Targets::All);
-        assert_eq!(targets.with(1025), None);
-        assert_eq!((0..1025).collect::<Targets>(), Targets::All);
+        assert!(arp_claims(&addresses).len() < 4000);
+        assert_eq!((0..1024).collect::<Addresses>(), addresses);
+        addresses = addresses.with(1024).unwrap();
+        assert_eq!(addresses, Addresses::All);
+        assert_eq!(addresses.with(1025), None);
+        assert_eq!((0..1025).collect::<Addresses>(), Addresses::All);
     }
 
     #[test]
-    fn whatever_their_number_targets_pass_and_nobody_else() {
-        let of = |words: &[u32]| words.iter().copied().collect::<Targets>();
+    fn whatever_their_number_addresses_pass_and_nobody_else() {
+        let of = |words: &[u32]| words.iter().copied().collect::<Addresses>();
         for number in [0, 1, 2, 3, 4, 5, 8, 9, 100, 127, 200, 333, 1024] {
             // Every third, up to the largest number there is.
             let words: Vec<u32> = (0..number).map(|n| u32::MAX - n * 3).rev().collect();
             let between: Vec<u32> = words.iter().map(|word| word - 1).chain([0, 1]).collect();
             assert_eq!(passing(&of(&words), &words), words, "{number}");
             assert_eq!(passing(&of(&words), &between), [], "{number}");
-            assert_eq!(passing(&Targets::All, &between), between);
+            assert_eq!(passing(&Addresses::All, &between), between);
         }
     }
 

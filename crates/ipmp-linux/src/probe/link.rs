@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::filter::{self, Program, Targets};
+use super::filter::{self, Addresses, Program};
 use super::inbox::{Batch, Datagram, Inbox};
 use super::outbox::{Letter, post};
 use crate::packet::{self, device_address};
@@ -59,19 +59,31 @@ impl LinkSocket {
         })
     }
 
-    /// Has what `program` makes of these pass from now on. Tells of whom that is: all, if the kernel has
-    /// no memory for more.
+    /// Has what `program` makes of these pass from now on. Tells whose that is: anybody's, if the kernel has
+    /// no memory for more. If it fails, what passed before still does.
     pub(super) fn pass(
         &self,
-        targets: Targets,
-        program: impl Fn(&Targets) -> Program,
-    ) -> io::Result<Targets> {
-        match self.socket.attach_filter(&program(&targets)) {
-            Err(error) if error.raw_os_error() == Some(Errno::ENOMEM as i32) => {
-                self.socket.attach_filter(&program(&Targets::All))?;
-                Ok(Targets::All)
-            }
-            attached => attached.map(|()| targets),
+        addresses: Addresses,
+        program: impl Fn(&Addresses) -> Program,
+    ) -> io::Result<Addresses> {
+        if self.attaches(&program(&addresses))? {
+            return Ok(addresses);
+        }
+        // The program before this one counts as long as it is there.
+        self.socket.attach_filter(&program(&Addresses::All))?;
+        let is_attached = self.attaches(&program(&addresses))?;
+        Ok(if is_attached {
+            addresses
+        } else {
+            Addresses::All
+        })
+    }
+
+    /// Attaches a program, unless the kernel has no memory for it.
+    fn attaches(&self, program: &Program) -> io::Result<bool> {
+        match self.socket.attach_filter(program) {
+            Err(error) if error.raw_os_error() == Some(Errno::ENOMEM as i32) => Ok(false),
+            attached => attached.map(|()| true),
         }
     }
 

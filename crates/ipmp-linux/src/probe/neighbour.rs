@@ -15,7 +15,7 @@ use ipmp_core::detect::{Advertisement, Reply, Solicitation};
 use ipmp_core::{Family, MacAddress};
 use nix::errno::Errno;
 
-use super::filter::{self, Targets, last_word};
+use super::filter::{self, Addresses, last_word};
 use super::inbox::{Datagram, ROOM_FOR_ANSWERS};
 use super::link::LinkSocket;
 use crate::packet::HOP_LIMIT;
@@ -29,7 +29,7 @@ pub struct NeighbourSocket {
     /// The links that were asked on, each with whether somebody asked: `::` is nobody.
     asked: BTreeMap<u32, Asker>,
     /// Whose advertisements pass the filter.
-    targets: Targets,
+    targets: Addresses,
     /// Whether unsolicited ones do, as nobody asked somewhere: he cannot be told that he has.
     unsolicited: bool,
 }
@@ -48,7 +48,7 @@ impl NeighbourSocket {
         Ok(Self {
             link: LinkSocket::open(Family::Inet6, ROOM_FOR_ANSWERS)?,
             asked: BTreeMap::new(),
-            targets: Targets::none(),
+            targets: Addresses::none(),
             unsolicited: false,
         })
     }

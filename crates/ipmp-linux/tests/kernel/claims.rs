@@ -2,6 +2,7 @@
 //! there says what it would not.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -324,21 +325,55 @@ fn claims_of_many_addresses_are_told_apart(mut world: World) {
     let many = |count: u32| (0..count).map(|n| Ipv4Addr::from(0xc612_0000 + 2 * n));
     let all = MacAddress::BROADCAST.0;
     let claim = |ip: &str| arp(all, &told(ArpOperation::REQUEST, ip, STRANGER, ip));
-    // As many as a program tells apart, and more.
-    for count in [1024, 1500] {
+    let others = ["198.18.0.1", "198.18.3.1", "192.0.2.1"];
+    for (memory, count, has_room) in [
+        // As many as a program tells apart, and more.
+        (PLENTY, 1024, true),
+        (PLENTY, 1500, false),
+        // Before 6.8 there was less memory.
+        (SCANTY, 200, true),
+        (SCANTY, 400, true),
+        (SCANTY, 1024, false),
+    ] {
+        allow_options(memory);
         let mut socket = ClaimSocket::open(Family::Inet).unwrap();
-        let places = many(count).map(|ip| (index, ip.into()));
-        socket.listen(&places.collect()).unwrap();
-        let others = ["198.18.0.1", "198.18.3.1", "192.0.2.1"].map(claim);
-        inject(&world, far, &others);
-        let ours = ["198.18.0.0", "198.18.3.2", "198.18.7.254"];
+        let listen = |socket: &mut ClaimSocket, index: u32| {
+            let places = many(count).map(|ip| (index, ip.into()));
+            socket.listen(&places.collect()).unwrap();
+        };
+        listen(&mut socket, index + 1);
+        // The same addresses, elsewhere: nothing is asked of the kernel.
+        allow_options(0);
+        listen(&mut socket, index);
+        inject(&world, far, &others.map(claim));
+        let last = Ipv4Addr::from(0xc612_0000 + 2 * (count - 1)).to_string();
+        let ours = ["198.18.0.0", "198.18.1.2", &last];
         inject(&world, far, &ours.map(claim));
-        let seen: Vec<_> = until(&mut socket, ours[2])
-            .iter()
-            .map(|one| one.1)
-            .collect();
+        // Those of others come as far as the socket only if the kernel cannot tell.
+        let heard = ours.len() + if has_room { 0 } else { others.len() };
+        let (taken, seen) = taken_until(&mut socket, ours[2], 1000);
         assert_eq!(seen, ours.map(ip));
+        assert_eq!(taken, heard, "{count} addresses, {memory} bytes");
+        // As long as there is room for one program, the next one takes its place.
+        allow_options(memory);
+        let places = many(count - 1).map(|ip| (index, ip.into()));
+        socket.listen(&places.collect()).unwrap();
+        inject(&world, far, &others.map(claim));
+        inject(&world, far, &[claim(ours[1])]);
+        let heard = 1 + if has_room { 0 } else { others.len() };
+        let (taken, _) = taken_until(&mut socket, ours[1], 1000);
+        assert_eq!(taken, heard, "{} addresses, {memory} bytes", count - 1);
     }
+}
+
+/// `net.core.optmem_max` as it is from 6.8 on, and as it was before.
+const PLENTY: u32 = 128 << 10;
+const SCANTY: u32 = 20 << 10;
+
+/// Bounds the memory that each socket of this namespace may have for its filter: a namespace has a bound of
+/// its own since 6.8.
+fn allow_options(bytes: u32) {
+    fs::write("/proc/sys/net/core/optmem_max", bytes.to_string()).unwrap();
 }
 
 fn claims_that_are_too_long_count_as_taken(mut world: World) {
