@@ -89,8 +89,8 @@ pub enum Command {
         #[serde(default = "waits", skip_serializing_if = "is_waited_for")]
         wait: bool,
     },
-    /// Wait until other hosts were asked for all addresses that are to be brought up. Who has one is in
-    /// [`crate::snapshot::Snapshot::conflicts`].
+    /// Wait until other hosts were asked for all addresses that are to be brought up, and those that are
+    /// free are in service. Who has one is in [`crate::snapshot::Snapshot::conflicts`].
     AwaitChecks,
     /// Put an interface into a group, or take it out of all (`group NAME`, `group ""`).
     SetGroup {
@@ -165,6 +165,44 @@ pub enum Command {
         /// `true`: each interface its own. `false`: all the host's shared one.
         local: Option<bool>,
     },
+}
+
+impl Command {
+    /// Whether it may be asked again of the next daemon when the one before was killed and nobody knows
+    /// whether that one had carried it out.
+    ///
+    /// | command | the second time | idempotent |
+    /// |---|---|---|
+    /// | what sets something | it is set as it is | yes |
+    /// | plumb, move, teardown | it is so already, which is the answer | yes |
+    /// | add a logical | it is refused with the place of the address ([`Refusal::AddressInUse`]), as that is nowhere twice | yes |
+    /// | wait for checks | what the next daemon asks others for is waited for | yes |
+    /// | unplumb, remove an address | it takes what has this name, or this address, by then | no |
+    /// | take out of service, put back | it is refused as if the first time had failed, or overrules who did the opposite meanwhile | no |
+    pub const fn is_idempotent(&self) -> bool {
+        match self {
+            Self::Plumb { .. }
+            | Self::SetAddress { .. }
+            | Self::SetPrefix { .. }
+            | Self::SetBroadcast { .. }
+            | Self::AddLogical { .. }
+            | Self::SetFlag { .. }
+            | Self::AwaitChecks
+            | Self::SetGroup { .. }
+            | Self::SetStandby { .. }
+            | Self::SetFailed { .. }
+            | Self::SetMetric { .. }
+            | Self::SetMtu { .. }
+            | Self::SetMac { .. }
+            | Self::Move { .. }
+            | Self::Teardown
+            | Self::SetLocalMac { .. } => true,
+            Self::Unplumb { .. }
+            | Self::RemoveAddress { .. }
+            | Self::Offline { .. }
+            | Self::Online { .. } => false,
+        }
+    }
 }
 
 const fn waits() -> bool {

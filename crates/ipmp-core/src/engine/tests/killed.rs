@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::host::Host;
+use crate::command::{Answer, Command, Refusal};
 use crate::kernel::{Address, Change};
-use crate::reference;
+use crate::{Family, Flags, InterfaceName, LogicalName, MacAddress, reference};
 
 /// ge0 with two addresses, and one that somebody else put there.
 fn host() -> Host {
@@ -120,4 +121,141 @@ fn a_copy_on_a_device_that_was_exchanged_takes_no_new_address_along() {
     assert_eq!(host.lost, [""; 0]);
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
     assert_eq!(host.holders("192.168.0.11"), ["ge1"]);
+}
+
+/// Two NICs in a group; ge0 has an address that is not up.
+fn group() -> Host {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.ifconfig("ge0 addif 192.168.0.12");
+    host.pass(Duration::from_mins(1));
+    host
+}
+
+/// Each kind of command that may be asked again, so that it changes something in [`group`].
+fn idempotent() -> Vec<Command> {
+    let interface: InterfaceName = "ge0".parse().unwrap();
+    let unit = |name: &str| name.parse::<LogicalName>().unwrap();
+    let family = Family::Inet;
+    let flag = |flag, wait| Command::SetFlag {
+        logical: unit("ge0:1"),
+        family,
+        flag,
+        on: true,
+        wait,
+    };
+    vec![
+        Command::Plumb {
+            logical: unit("ge0"),
+            family: Family::Inet6,
+            absent: true,
+        },
+        Command::Plumb {
+            logical: unit("ge0:5"),
+            family,
+            absent: false,
+        },
+        Command::SetAddress {
+            logical: unit("ge0"),
+            address: super::host::address("192.168.0.20/24"),
+        },
+        Command::SetPrefix {
+            logical: unit("ge0"),
+            family,
+            prefix: 16,
+        },
+        Command::SetBroadcast {
+            logical: unit("ge0"),
+            broadcast: Some("192.168.0.200".parse().unwrap()),
+        },
+        Command::AddLogical {
+            interface: interface.clone(),
+            address: super::host::address("192.168.0.13/24"),
+        },
+        flag(Flags::UP, true),
+        flag(Flags::UP, false),
+        flag(Flags::NOFAILOVER, true),
+        Command::AwaitChecks,
+        Command::SetGroup {
+            interface: interface.clone(),
+            group: None,
+        },
+        Command::SetGroup {
+            interface: interface.clone(),
+            group: Some("other".parse().unwrap()),
+        },
+        Command::SetStandby {
+            interface: interface.clone(),
+            on: true,
+        },
+        Command::SetFailed {
+            interface: interface.clone(),
+            on: true,
+        },
+        Command::SetMetric {
+            logical: unit("ge0"),
+            family,
+            metric: 7,
+        },
+        Command::SetMtu {
+            interface: interface.clone(),
+            mtu: 1400,
+        },
+        Command::SetMac {
+            interface: interface.clone(),
+            mac: MacAddress([2, 0, 0, 0, 0, 9]),
+        },
+        Command::Move {
+            address: "192.168.0.11".parse().unwrap(),
+            interface,
+        },
+        Command::Teardown,
+        Command::SetLocalMac { local: Some(true) },
+    ]
+}
+
+/// What there is to see of a host when it is quiet: what it lists, what its daemon saved of what was asked
+/// for, links, addresses.
+fn quiet(host: &mut Host) -> String {
+    host.pass(Duration::from_mins(1));
+    let asked = host.saved.as_ref().map(|saved| &saved.asked);
+    let links = host.kernel.links.values();
+    let links: Vec<_> = links.map(|link| (&link.name, link.mtu, link.mac)).collect();
+    format!(
+        "{}\n{asked:#?}\n{links:#?}\n{:#?}",
+        host.list(),
+        host.kernel.addresses
+    )
+}
+
+#[test]
+fn a_command_asked_again_of_the_next_daemon_ends_as_if_it_was_asked_once() {
+    for command in idempotent() {
+        assert!(command.is_idempotent(), "{command:?}");
+        let mut once = group();
+        let answer = once.ask(command.clone());
+        assert!(answer.is_ok(), "{command:?}: {answer:?}");
+        let once = quiet(&mut once);
+
+        // Amid it, or when it was done and could not be told any more.
+        for killed_after in (0..40).chain([usize::MAX]) {
+            let mut host = group();
+            host.killed_after = Some(killed_after);
+            let first = host.ask(command.clone());
+            let what = format!("{command:?} killed after {killed_after}");
+            host.restart();
+            let again = host.ask(command.clone());
+            let is_there = |answer: &Result<Answer, Refusal>| {
+                matches!((&command, answer), (Command::AddLogical { .. }, Err(Refusal::AddressInUse(on)))
+                    if on.to_string() == "ge0:2")
+            };
+            assert!(again.is_ok() || is_there(&again), "{what}: {again:?}");
+            assert_eq!(quiet(&mut host), once, "{what}");
+            if killed_after < usize::MAX && first.is_ok() {
+                // It does not do so much.
+                break;
+            }
+        }
+    }
 }
