@@ -9,6 +9,10 @@
 //! 4. When other hosts were asked for all addresses, it is told which ones they have.
 //! 5. What became of the addresses of missing interfaces is told.
 //! 6. Default routes go to the routers in `/etc/defaultrouter`.
+//!
+//! A daemon that is killed meanwhile is followed by another, which finishes what that one had begun and is
+//! asked what that one had not answered. To wait for the checks comes behind all changes, so that the
+//! daemon that answers it has brought everything up.
 
 mod check;
 mod files;

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
-use ipmp_api::TO_START;
 use ipmp_api::interface::{Event, FinishedProbe};
+use ipmp_api::{CallError, TO_START};
 use ipmp_core::{Answer, Command, Refusal, Snapshot, Time};
 use ipmp_linux::monotonic_now;
 
@@ -105,6 +105,17 @@ pub enum Failure {
     /// It does not run, and was not to be started.
     #[error("in.mpathd is not running ({TO_START})")]
     NotRunning,
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotRunning => Self::NotRunning,
+            CallError::PermissionDenied => Self::PermissionDenied,
+            CallError::Busy => Self::Busy,
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
 }
 
 impl Failure {
