@@ -58,7 +58,7 @@ struct Deed {
     homeless: &'static [&'static str],
     /// The NIC that does not work meanwhile.
     dead: Option<&'static str>,
-    /// Whether whoever asks for it starts the next daemon by himself.
+    /// Whether whoever asks for it starts the next daemon by himself, and goes on with that one.
     revives: bool,
 }
 
@@ -92,9 +92,11 @@ fn killed_in_offline_and_online() -> Result<(), Failed> {
 }
 
 fn killed_in_leaving_and_joining() -> Result<(), Failed> {
+    // Else it would start the next daemon itself, and nobody would see what is left.
+    const ALONE: &str = "env SUNW_NO_MPATHD=1 ifconfig ge0 group";
     there_and_back(
-        &command("leaving", |bed| types(bed, "ifconfig ge0 group ''")),
-        &command("joining", |bed| types(bed, "ifconfig ge0 group g")),
+        &command("leaving", |bed| types(bed, &format!("{ALONE} ''"))),
+        &command("joining", |bed| types(bed, &format!("{ALONE} g"))),
     )
 }
 
@@ -120,9 +122,9 @@ fn killed_in_booting_and_unplumbing() -> Result<(), Failed> {
             ..command("unplumbing", unplumb)
         },
         &Deed {
-            homeless: &ADDRESSES,
             revives: true,
-            ..command("booting", |bed| types(bed, "ipmp boot"))
+            // It does not give up for that.
+            ..command("booting", |bed| bed.types("ipmp boot").map(drop))
         },
     )
 }
@@ -145,7 +147,10 @@ fn killed_in_tearing_down() -> Result<(), Failed> {
             bed.types("ipmp boot")?;
             bed.becomes(&format!("{what}: booted"), &start)?;
             bed.dooms(point, number)?;
-            let output = bed.host1.run("ipmp teardown")?;
+            // It cannot start the next daemon itself.
+            let output = bed
+                .host1
+                .run("env IPMP_MPATHD=/nonexistent ipmp teardown")?;
             if output.success() {
                 // It was done before it came that far.
                 bed.host1.write_file(FAULT, "")?;
@@ -334,17 +339,6 @@ impl Bed {
         Ok(())
     }
 
-    /// Whether host1 has a route to host2 in the family of an address.
-    fn reaches_host2(&self, ip: IpAddr) -> Result<bool, Failed> {
-        let host2 = if ip.is_ipv4() {
-            "192.168.0.2"
-        } else {
-            "fd00::2"
-        };
-        let line = format!("ip route get {host2}");
-        Ok(self.host1.run(&line)?.success())
-    }
-
     /// Fails unless whatever can be served is, without a daemon.
     fn serves(&self, deed: &Deed) -> Result<(), Failed> {
         // What neighbours believe, and how soon they doubt it, is theirs.
@@ -358,10 +352,6 @@ impl Bed {
                     continue;
                 }
                 return Err(format!("{address} is on {holders:?}").into());
-            }
-            // It was about to be brought up: the route comes when all addresses are there.
-            if deed.homeless.contains(&address) && !self.reaches_host2(ip)? {
-                continue;
             }
             let trail = Ping::count(&self.host2, ip, 3, Duration::from_millis(20))?;
             if trail.received() == 0 {
@@ -431,7 +421,10 @@ fn there_and_back(there: &Deed, back: &Deed) -> Result<(), Failed> {
                 if is_doomed {
                     bed.dooms(point, number)?;
                 }
-                (deed.does)(&bed)?;
+                (deed.does)(&bed).map_err(|error| format!("{what}: {error:?}"))?;
+                if is_doomed && deed.revives {
+                    bed.becomes(&format!("{what}, and done"), seen)?;
+                }
                 if is_doomed {
                     let died = bed
                         .dies(deed, seen)
