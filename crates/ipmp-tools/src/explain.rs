@@ -317,11 +317,12 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
         says.push(format!("{ip} is on {place} and never moves."));
     }
     if !logical.flags.contains(Flags::UP) {
-        let mut why = format!("It is down: nobody can reach it. To use it: ifconfig {place} up.");
+        // IPv4 is meant unless it is said.
+        let family = if ip.is_ipv6() { "inet6 " } else { "" };
+        let up = format!("ifconfig {place} {family}up");
+        let mut why = format!("It is down: nobody can reach it. To use it: {up}.");
         if logical.flags.contains(Flags::DUPLICATE) {
-            why = format!(
-                "It is not brought up, as another host has it. To try it at once: ifconfig {place} up."
-            );
+            why = format!("It is not brought up, as another host has it. To try it at once: {up}.");
         } else if interface.state == InterfaceState::Offline {
             why = format!("It is down while {} is out of service.", interface.name);
         }

@@ -229,15 +229,14 @@ fn is_not_brought_up(bed: &Bed, ip: IpAddr, line: &str, logical: &str) -> Result
     reaches(&bed.host2, &ip.to_string())?;
     bed.awaits_neighbour(ip, rival.nic.mac)?;
     // Asked for by name it is tried at once, and still told once to the journal.
-    let again = bed
-        .host1
-        .run(&format!("ifconfig {logical} {}up", family(ip)))?;
+    let line = explained(bed, ip)?;
+    let again = bed.host1.run(&line)?;
     same("exit status", &again.status.code(), &Some(1))?;
     let told = said_of(bed, said, ip)?;
     same(&format!("{told:#?}"), &told.len(), &1)?;
 
     rival.gives_up(ip)?;
-    bed.types(&format!("ifconfig {logical} {}up", family(ip)))?;
+    bed.types(&line)?;
     same("holders", &bed.holders(ip)?, &vec!["ge0".to_owned()])?;
     let entry = bed.entry(logical)?;
     same(&entry, &is_up(&entry), &true)?;
@@ -246,12 +245,15 @@ fn is_not_brought_up(bed: &Bed, ip: IpAddr, line: &str, logical: &str) -> Result
     reaches(&bed.host2, &ip.to_string())
 }
 
-/// What comes before `up` for an address of this family.
-const fn family(ip: IpAddr) -> &'static str {
-    match ip {
-        IpAddr::V4(_) => "",
-        IpAddr::V6(_) => "inet6 ",
-    }
+/// The command by which an address that is withheld is tried at once, as `ipmp explain` has it.
+fn explained(bed: &Bed, ip: IpAddr) -> Result<String, Failed> {
+    let told = bed.types(&format!("ipmp explain {ip}"))?;
+    let words: Vec<_> = told.split_whitespace().collect();
+    let words = words.join(" ");
+    let line = words.split_once("To try it at once: ");
+    let line = line.and_then(|(_, rest)| rest.split_once("up."));
+    let (line, _) = line.ok_or_else(|| format!("no command in: {told}"))?;
+    Ok(format!("{line}up"))
 }
 
 /// What the daemon has said of an address being in use, after its first `since` messages.
