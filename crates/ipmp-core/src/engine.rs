@@ -327,6 +327,17 @@ impl Engine {
         self.kernel.links.values().filter_map(|link| link.mac)
     }
 
+    /// Whether other hosts are asked for addresses and believed if they claim one.
+    pub const fn looks_for_conflicts(&self) -> bool {
+        self.settings.duplicate_address_detection
+    }
+
+    /// Whether others are being asked for an address that is to be brought up: each event may decide on it, and
+    /// what they have answered until then goes before.
+    pub fn awaits_claims(&self) -> bool {
+        self.conflicts.is_asking_any()
+    }
+
     /// Whether a link, by number, is up with carrier as far as the kernel has told.
     pub fn is_running(&self, link: u32) -> bool {
         self.kernel

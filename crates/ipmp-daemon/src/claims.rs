@@ -2,8 +2,10 @@
 //!
 //! Claims are worth nothing but to be told: anybody on a link can make them, as many as he likes. So
 //! they are looked at when there are some, but not again for a while, and no more of them than a busy link
-//! brings in earnest; what does not fit is dropped by the kernel. While an answer is awaited they are also
-//! looked at before each decision, within the same number.
+//! brings in earnest; what does not fit is dropped by the kernel. While others are being asked for an address
+//! that is to be brought up they are also looked at before each decision, within the same number.
+//!
+//! What cannot be heard is not asked for: silence would be taken for nobody's having it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,9 +26,6 @@ const REST: Duration = Duration::from_millis(100);
 /// each is asked for three times.
 const MOST: usize = 1024;
 
-/// How long after a question its answer may be decided on.
-const AWAITED: Duration = Duration::from_millis(200);
-
 /// How long a hardware address that a link had is not taken for somebody else's: frames that it sent may
 /// still be on their way, or come back from a switch that learns slowly.
 const REMEMBERED: Duration = Duration::from_secs(10);
@@ -37,13 +36,17 @@ pub(crate) struct Claims {
     sockets: Sockets,
     inet: Option<Listening>,
     inet6: Option<Listening>,
-    /// Hardware addresses that links of ours had, and until when.
-    former: BTreeMap<MacAddress, Time>,
+    /// What is to be listened for, each on its link.
+    places: BTreeSet<(u32, IpAddr)>,
+    /// Families of which that cannot be heard.
+    deaf: BTreeSet<Family>,
+    former: Former,
     /// Since when what was taken is counted.
     counted: Time,
     /// When the loop is to be woken by claims again.
     rests_until: Option<Time>,
-    asked: Option<Time>,
+    /// How many datagrams were looked at so far.
+    pub(crate) looked_at: u64,
 }
 
 /// A socket.
@@ -61,31 +64,51 @@ impl Claims {
             sockets: Sockets::new()?,
             inet: None,
             inet6: None,
-            former: BTreeMap::new(),
+            places: BTreeSet::new(),
+            deaf: BTreeSet::new(),
+            former: Former::default(),
             counted: Time::ZERO,
             rests_until: None,
-            asked: None,
+            looked_at: 0,
         })
     }
 
     /// From now on claims of exactly these are told, each on its link.
-    pub(crate) fn listen(&mut self, places: &BTreeSet<(u32, IpAddr)>) {
+    pub(crate) fn listen(&mut self, places: BTreeSet<(u32, IpAddr)>) {
+        self.places = places;
         for family in Family::ALL {
-            let is_wanted = places.iter().any(|(_, ip)| Family::of(*ip) == family);
-            if !is_wanted && slot(&mut self.inet, &mut self.inet6, family).is_none() {
-                continue;
+            let is_wanted = self.places.iter().any(|(_, ip)| Family::of(*ip) == family);
+            if is_wanted || slot(&mut self.inet, &mut self.inet6, family).is_some() {
+                self.hears(family);
             }
-            let listening = self.opened(family);
-            let listens = listening.and_then(|listening| listening.socket.listen(places));
-            if let Err(error) = listens {
-                tracing::warn!("cannot listen to who else has an address: {error}");
+        }
+    }
+
+    /// Has what is to be listened for heard in a family; whether it is. That it is not is said once.
+    fn hears(&mut self, family: Family) -> bool {
+        let slot = slot(&mut self.inet, &mut self.inet6, family);
+        let listening = self.sockets.opened(slot, || Listening::open(family));
+        match listening.and_then(|listening| listening.socket.listen(&self.places)) {
+            Ok(()) => {
+                if self.deaf.remove(&family) {
+                    tracing::info!("who else has an {family} address is heard again");
+                }
+                true
+            }
+            Err(error) => {
+                if self.deaf.insert(family) {
+                    tracing::warn!(
+                        "cannot hear who else has an {family} address, so nobody is asked before one is \
+                         brought up: {error}"
+                    );
+                }
+                false
             }
         }
     }
 
     /// Asks; which questions have left.
-    pub(crate) fn enquire(&mut self, now: Time, enquiries: &[Enquiry]) -> Vec<Enquiry> {
-        self.asked = Some(now);
+    pub(crate) fn enquire(&mut self, enquiries: &[Enquiry]) -> Vec<Enquiry> {
         let mut left: BTreeSet<&Enquiry> = enquiries.iter().collect();
         for family in Family::ALL {
             let of_family = enquiries.iter().filter(|one| Family::of(one.ip) == family);
@@ -93,17 +116,17 @@ impl Claims {
             if of_family.is_empty() {
                 continue;
             }
-            match self.opened(family) {
-                Ok(listening) => listening.socket.ask_all(&of_family, |enquiry, error| {
-                    left.remove(enquiry);
-                    let Enquiry { index, ip, .. } = enquiry;
-                    tracing::debug!(target: PROBE, "cannot ask for {ip} on link {index}: {error}");
-                }),
-                Err(error) => {
-                    left.retain(|one| Family::of(one.ip) != family);
-                    tracing::debug!(target: PROBE, "no socket to ask for addresses: {error}");
-                }
-            }
+            let hears = !self.deaf.contains(&family) || self.hears(family);
+            let listening = slot(&mut self.inet, &mut self.inet6, family).as_ref();
+            let Some(listening) = listening.filter(|_| hears) else {
+                left.retain(|one| Family::of(one.ip) != family);
+                continue;
+            };
+            listening.socket.ask_all(&of_family, |enquiry, error| {
+                left.remove(enquiry);
+                let Enquiry { index, ip, .. } = enquiry;
+                tracing::debug!(target: PROBE, "cannot ask for {ip} on link {index}: {error}");
+            });
         }
         left.into_iter().copied().collect()
     }
@@ -126,21 +149,15 @@ impl Claims {
         }
     }
 
-    /// Whether what was asked lately may be answered.
-    pub(crate) fn are_awaited(&self, now: Time) -> bool {
-        self.asked.is_some_and(|asked| now < asked + AWAITED)
-    }
-
     /// Takes claims of others that are there: of each address one on each link. `is_own` tells whether a
     /// link of ours has a hardware address: what is said on one of them the others hear.
     pub(crate) fn take(&mut self, now: Time, is_own: impl Fn(MacAddress) -> bool) -> Vec<Claim> {
-        self.former.retain(|_, until| *until > now);
         let are_counted_anew = now >= self.counted + REST;
         if are_counted_anew {
             self.counted = now;
         }
         let former = &self.former;
-        let is_own = |mac| former.contains_key(&mac) || is_own(mac);
+        let is_own = |mac| former.has(now, mac) || is_own(mac);
         let mut claims = BTreeMap::new();
         let mut were_there = false;
         for listening in [&mut self.inet, &mut self.inet6].into_iter().flatten() {
@@ -155,6 +172,7 @@ impl Claims {
             });
             listening.taken += taken;
             were_there |= taken > 0;
+            self.looked_at += u64::try_from(taken).unwrap_or(u64::MAX);
         }
         if were_there {
             self.rests_until = Some(now + REST);
@@ -169,8 +187,7 @@ impl Claims {
 
     /// Takes note of hardware addresses of our links that may be others in a moment.
     pub(crate) fn remember(&mut self, now: Time, own: impl IntoIterator<Item = MacAddress>) {
-        let until = now + REMEMBERED;
-        self.former.extend(own.into_iter().map(|mac| (mac, until)));
+        self.former.remember(now, own);
     }
 
     fn watch(&mut self, wanted: bool) {
@@ -179,15 +196,31 @@ impl Claims {
             tracing::error!("cannot wait: {error}");
         }
     }
+}
 
-    fn opened(&mut self, family: Family) -> io::Result<&mut Listening> {
-        let slot = slot(&mut self.inet, &mut self.inet6, family);
-        self.sockets.opened(slot, || {
-            Ok(Listening {
-                socket: ClaimSocket::open(family)?,
-                taken: 0,
-            })
+impl Listening {
+    fn open(family: Family) -> io::Result<Self> {
+        Ok(Self {
+            socket: ClaimSocket::open(family)?,
+            taken: 0,
         })
+    }
+}
+
+/// Hardware addresses that links of ours had, and until when each is remembered.
+#[derive(Debug, Default)]
+struct Former(BTreeMap<MacAddress, Time>);
+
+impl Former {
+    /// Takes note of some, and forgets what is over, as nobody may ever look.
+    fn remember(&mut self, now: Time, own: impl IntoIterator<Item = MacAddress>) {
+        self.0.retain(|_, until| *until > now);
+        let until = now + REMEMBERED;
+        self.0.extend(own.into_iter().map(|mac| (mac, until)));
+    }
+
+    fn has(&self, now: Time, mac: MacAddress) -> bool {
+        self.0.get(&mac).is_some_and(|until| *until > now)
     }
 }
 
@@ -204,3 +237,6 @@ impl AsFd for Listening {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

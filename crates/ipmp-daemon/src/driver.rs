@@ -251,9 +251,6 @@ impl Driver {
             self.ticked = now;
             // Replies that are there already were in time, however late we look: they go first.
             self.hear();
-            if self.claims.are_awaited(now) {
-                self.hear_claims();
-            }
             self.feed(Event::Tick);
             // What has probes to send leaves what else there is to decide for after they are sent.
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
@@ -320,25 +317,33 @@ impl Driver {
         let mut may_differ = false;
         while let Some(event) = events.pop_front() {
             may_differ |= !matches!(event, Event::Reply(_) | Event::Tick);
-            let now = monotonic_now();
-            self.remember_macs(now, &event);
-            let noted = self.recorder.as_ref().map(|_| event.clone());
-            let actions = self.engine.handle(now, event);
-            if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
-                recorder.note(now, event, &actions);
+            if let Some(claims) = self.answers_before(&event) {
+                self.decide(claims, &mut events);
             }
-            let told: Vec<Action> = actions
-                .iter()
-                .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
-                .cloned()
-                .collect();
-            self.carry_out(now, actions, &mut events);
-            // What is to be done goes before what is to be said.
-            log::tell(&told, &mut self.causes);
+            self.decide(event, &mut events);
         }
         if may_differ {
             self.carriers.watch(self.engine.tracked_links());
         }
+    }
+
+    /// Feeds the engine with an event and carries out what it decides; what comes of that goes to the end of `events`.
+    fn decide(&mut self, event: Event, events: &mut VecDeque<Event>) {
+        let now = monotonic_now();
+        self.remember_macs(now, &event);
+        let noted = self.recorder.as_ref().map(|_| event.clone());
+        let actions = self.engine.handle(now, event);
+        if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
+            recorder.note(now, event, &actions);
+        }
+        let told: Vec<Action> = actions
+            .iter()
+            .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
+            .cloned()
+            .collect();
+        self.carry_out(now, actions, events);
+        // What is to be done goes before what is to be said.
+        log::tell(&told, &mut self.causes);
     }
 
     /// Carries out in order what was `decided` then; probes that stand together leave together.
@@ -374,10 +379,10 @@ impl Driver {
                     }
                 }
                 Action::Enquire(enquiries) => {
-                    let left = self.claims.enquire(monotonic_now(), &enquiries);
+                    let left = self.claims.enquire(&enquiries);
                     events.push_back(Event::Enquired { left });
                 }
-                Action::Listen(places) => self.claims.listen(&places),
+                Action::Listen(places) => self.claims.listen(places),
                 // Said when everything of this moment is done.
                 Action::Log(_) => {}
                 Action::Record(record) => {
@@ -430,7 +435,11 @@ impl Driver {
     }
 
     fn dump(&self) {
-        for line in dump::lines(&self.engine.snapshot(), self.probes.unsent) {
+        let counters = dump::Counters {
+            unsent: self.probes.unsent,
+            claims: self.claims.looked_at,
+        };
+        for line in dump::lines(&self.engine.snapshot(), counters) {
             tracing::info!("{line}");
         }
     }

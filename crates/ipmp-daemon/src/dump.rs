@@ -3,8 +3,18 @@
 use ipmp_core::Snapshot;
 use ipmp_core::snapshot::{Group, Interface, Logical, Probing};
 
+/// What the engine does not know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counters {
+    /// Probes that could not be sent.
+    pub(crate) unsent: u64,
+    /// Datagrams looked at that the kernel took for claims of addresses of ours.
+    pub(crate) claims: u64,
+}
+
 /// One line each.
-pub(crate) fn lines(snapshot: &Snapshot, unsent: u64) -> Vec<String> {
+pub(crate) fn lines(snapshot: &Snapshot, counters: Counters) -> Vec<String> {
+    let Counters { unsent, claims } = counters;
     let mut lines = vec!["probe statistics:".to_owned()];
     let (mut missed, mut occasions) = (0_u64, 0_u64);
     for interface in &snapshot.interfaces {
@@ -17,6 +27,7 @@ pub(crate) fn lines(snapshot: &Snapshot, unsent: u64) -> Vec<String> {
     lines.push(format!(
         "missed {missed} sends on {occasions} interfaces, {unsent} sends refused by the kernel"
     ));
+    lines.push(format!("claims of addresses looked at: {claims}"));
     lines.push("groups:".to_owned());
     lines.extend(snapshot.groups.iter().map(group));
     lines.push("interfaces:".to_owned());
