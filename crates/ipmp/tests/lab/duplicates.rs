@@ -160,7 +160,7 @@ impl Bed {
 }
 
 /// How often somebody asked for an address by ARP without naming himself, by now.
-fn asked(tap: &Tap, mac: MacAddress, ip: Ipv4Addr) -> Vec<Instant> {
+pub(crate) fn asked(tap: &Tap, mac: MacAddress, ip: Ipv4Addr) -> Vec<Instant> {
     let probe = Packet::Arp {
         sender: Ipv4Addr::UNSPECIFIED,
         target: ip,

@@ -141,6 +141,15 @@ pub(crate) fn arp_reply(
 
 /// An unsolicited neighbour advertisement to all nodes, in which `target` says that it is at `from`.
 pub(crate) fn advertisement(from: MacAddress, target: Ipv6Addr) -> Result<Vec<u8>, Failed> {
+    repeated_advertisement(from, target, 1)
+}
+
+/// One in which it says so many times.
+pub(crate) fn repeated_advertisement(
+    from: MacAddress,
+    target: Ipv6Addr,
+    times: usize,
+) -> Result<Vec<u8>, Failed> {
     let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
     let kind = Icmpv6Type::NeighborAdvertisement(NeighborAdvertisementHeader {
         router: false,
@@ -149,8 +158,10 @@ pub(crate) fn advertisement(from: MacAddress, target: Ipv6Addr) -> Result<Vec<u8
     });
     let mut body = target.octets().to_vec();
     // Option 2, target link-layer address, 1 * 8 bytes long.
-    body.extend_from_slice(&[2, 1]);
-    body.extend_from_slice(&from.0);
+    for _ in 0..times {
+        body.extend_from_slice(&[2, 1]);
+        body.extend_from_slice(&from.0);
+    }
     frame(|bytes| {
         let packet = PacketBuilder::ethernet2(from.0, [0x33, 0x33, 0, 0, 0, 1])
             .ipv6(target.octets(), all_nodes.octets(), 255)

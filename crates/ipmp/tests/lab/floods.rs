@@ -2,7 +2,7 @@
 //! does not. What they cost the daemon is printed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipmp_core::MacAddress;
 use ipmp_core::record::Cause;
@@ -10,10 +10,13 @@ use ipmp_core::snapshot::{InterfaceState, TargetMode};
 use ipmp_lab::wait_until;
 use ipmp_linux::wire::{HEADER, LARGEST, Wire};
 use libtest_mimic::Failed;
+use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, PATIENCE, find, reaches, same};
 use crate::daemon::Daemon;
-use crate::flood::{Flood, Flooded, RATE, advertisement, arp_reply, echo_reply};
+use crate::flood::{
+    Flood, Flooded, RATE, advertisement, arp_reply, echo_reply, repeated_advertisement,
+};
 use crate::scene::{DATA0, DATA1, PEER, TEST1, by_hand, fd};
 use crate::solicit::{ONLY_DATA, probed_by, solicited};
 
@@ -320,6 +323,50 @@ fn advertisements_keep_no_silenced_member_alive() -> Result<(), Failed> {
     bed.finds_amid(IN_TIME, &bed.advertisements_in_their_name()?)
 }
 
+impl Bed {
+    /// How many claims of addresses of ours the daemon has looked at so far, by its own account.
+    fn looked_at(&self) -> Result<u64, Failed> {
+        let since = self.messages()?.len();
+        self.signals_daemon(Signal::SIGUSR1)?;
+        let told = || -> Result<Option<u64>, Failed> {
+            let messages = self.messages()?.split_off(since);
+            let mut numbers = messages
+                .iter()
+                .filter_map(|message| message.strip_prefix("claims of addresses looked at: "));
+            Ok(numbers.next().map(str::parse).transpose()?)
+        };
+        wait_until("the daemon tells what it has looked at", PATIENCE, || {
+            told().is_ok_and(|number| number.is_some())
+        })?;
+        told()?.ok_or_else(|| "no number".into())
+    }
+
+    /// Bears claims, of which the daemon looks at no more than it is to, and at some.
+    fn looks_at_few_of(&self, forged: &Forged) -> Result<(), Failed> {
+        /// A thousand each 100 ms, and no more than a batch beyond.
+        const AT_A_TIME: u64 = 1024 + 32;
+        let (start, before) = (Instant::now(), self.looked_at()?);
+        let flooded = self.bears(forged)?;
+        let looked_at = self.looked_at()? - before;
+        let times = u64::try_from(start.elapsed().as_millis() / 100)?;
+        // The beginning and the end may each be one.
+        let most = (times + 2) * AT_A_TIME;
+        let what = format!(
+            "{}: {looked_at} of {} were looked at, at most {most}",
+            forged.0, flooded.frames
+        );
+        same(&what, &(looked_at > 0 && looked_at <= most), &true)
+    }
+
+    /// Bears claims that are longer than any in earnest, which count for nothing.
+    fn bears_long_claims(&self, forged: &Forged) -> Result<(), Failed> {
+        let is_long = forged.1.iter().all(|frame| frame.len() >= 300);
+        same("long", &is_long, &true)?;
+        self.looks_at_few_of(forged)?;
+        same("conflicts", &self.conflicts()?, &Vec::new())
+    }
+}
+
 /// A hardware address for each number.
 fn stranger(n: u16) -> MacAddress {
     let [high, low] = n.to_be_bytes();
@@ -332,7 +379,7 @@ fn bears_claims(bed: &Bed, forged: &Forged, ip: IpAddr, line: &str) -> Result<()
     let said = bed.messages()?.len();
     let before = bed.conflicts()?;
     same("conflicts", &before, &Vec::new())?;
-    bed.bears(forged)?;
+    bed.looks_at_few_of(forged)?;
     let conflicts = bed.conflicts()?;
     let seen: Vec<_> = conflicts
         .iter()
@@ -360,7 +407,14 @@ fn claims_do_no_more_than_be_told() -> Result<(), Failed> {
         let [high, low] = n.to_be_bytes();
         to_all(stranger(n), Ipv4Addr::new(192, 168, 128 | high, low))
     })?;
+    let before = bed.looked_at()?;
     bed.hears_nothing_of(&("ARP announcements of others", others))?;
+    // Some that ge0 sends itself are among them.
+    let looked_at = bed.looked_at()? - before;
+    same(&format!("{looked_at} looked at"), &(looked_at < 100), &true)?;
+    let mut long = to_all(STRANGER, DATA1)?;
+    long.resize(300, 0);
+    bed.bears_long_claims(&("long ARP claims", vec![long]))?;
     let ours = each(|n| to_all(stranger(n), DATA1))?;
     let forged = ("ARP claims of an address of ours", ours);
     let line = "ifconfig ge1 addif 192.168.0.90/24 up";
@@ -371,6 +425,8 @@ fn inet6_claims_do_no_more_than_be_told() -> Result<(), Failed> {
     let bed = inet6()?;
     let line = "ifconfig ge1 inet6 addif fd00::88/64 up";
     bed.types(line)?;
+    let long = repeated_advertisement(STRANGER, fd(0x88), 32)?;
+    bed.bears_long_claims(&("long advertised claims", vec![long]))?;
     let ours = each(|n| advertisement(stranger(n), fd(0x88)))?;
     let forged = ("advertised claims of an address of ours", ours);
     let line = "ifconfig ge1 inet6 addif fd00::90/64 up";

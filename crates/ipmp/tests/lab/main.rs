@@ -15,6 +15,7 @@ mod bad_input;
 mod bed;
 mod behaviour;
 mod carrier;
+mod claims;
 mod commands;
 mod control_socket;
 mod crowd;
@@ -81,6 +82,7 @@ fn others() -> Vec<Test> {
         bad_input::TESTS,
         behaviour::TESTS,
         carrier::TESTS,
+        claims::TESTS,
         commands::TESTS,
         control_socket::TESTS,
         demo::TESTS,
