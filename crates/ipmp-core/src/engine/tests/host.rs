@@ -207,7 +207,7 @@ impl Host {
         // Other hosts are asked before that, which takes its time, and little of it.
         if self.settings.duplicate_address_detection {
             for _ in 0..100 {
-                if self.answers.contains_key(&id) {
+                if self.is_dead || self.answers.contains_key(&id) {
                     break;
                 }
                 self.pass(Duration::from_millis(10));

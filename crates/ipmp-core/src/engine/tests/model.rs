@@ -5,6 +5,8 @@
 //! * no operation takes a data address away that is nowhere else, or an address of another hand's;
 //! * as soon as things are quiet every data address is on exactly one interface, one that works if there
 //!   is one, and test addresses are at home;
+//! * what is withheld as another host has it is on no interface, and what was in service is not withheld
+//!   ([`rivals`]);
 //! * what a killed daemon left is mended by the next;
 //! * when nothing changed nothing is planned;
 //! * whoever follows the records knows how everything is.
@@ -18,16 +20,19 @@
 //! The seed is printed; `PROPTEST_RNG_SEED` has it tried again. A history that fails is made as short as
 //! it still fails.
 
+mod rivals;
 mod steps;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
+use self::rivals::{ASKING, Rivals};
 use self::steps::{NAMES, OUTSIDE};
 pub(super) use self::steps::{Step, mend, step, take};
 use super::host::Host;
@@ -79,6 +84,7 @@ pub(super) fn set_up(count: usize, standby_last: bool, with_tests: bool, with_in
 /// Whoever has followed the records knows how everything is.
 fn assert_recorded(host: &Host) {
     let (mut interfaces, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    let mut conflicts = BTreeSet::new();
     for record in &host.records {
         match record {
             Record::Interface {
@@ -98,6 +104,20 @@ fn assert_recorded(host: &Host) {
                 assert_eq!(was, *from, "{record}");
                 groups.extend(to.map(|to| (group.clone(), to)));
             }
+            Record::Conflict {
+                address,
+                withheld,
+                conflict,
+                ..
+            } => {
+                let of = (*address, *withheld);
+                let is_news = if *conflict {
+                    conflicts.insert(of)
+                } else {
+                    conflicts.remove(&of)
+                };
+                assert!(is_news, "{record}");
+            }
             _ => {}
         }
     }
@@ -111,6 +131,9 @@ fn assert_recorded(host: &Host) {
         .filter_map(|group| Some((group.name.clone()?, group.state)))
         .collect();
     assert_eq!(groups, states);
+    let seen = snapshot.conflicts.iter();
+    let seen: BTreeSet<_> = seen.map(|seen| (seen.address, seen.withheld)).collect();
+    assert_eq!(conflicts, seen);
 }
 
 /// Data addresses that some link holds.
@@ -153,17 +176,18 @@ fn check(host: &mut Host) -> bool {
             host.pass(Duration::from_millis(200));
         }
     }
-    for logical in &host.engine.asked.logicals {
-        if logical.address.is_link_local6() || logical.address.ip.is_unspecified() {
-        } else if logical.is_movable() && logical.is_up() {
-            check_data(host, logical);
-        } else if !logical.is_movable() {
-            let home = &logical.home;
-            assert_eq!(host.engine.place_of(logical), *home, "a test address moved");
-            let holders = holders(host, logical);
-            assert!(holders.iter().all(|holder| **holder == home.interface));
-        }
+    if host.engine.conflicts.is_asking_any() {
+        // Whatever is not asked for does not wait for that.
+        check_logicals(host);
+        let asking = asking(host);
+        host.pass(ASKING);
+        assert!(asking.is_disjoint(&self::asking(host)), "{asking:?}");
     }
+    if !is_undisturbed(host) {
+        // What was withheld may be refused when it is not any more.
+        return false;
+    }
+    check_logicals(host);
     for address in host.kernel.addresses.values() {
         let name = &host.kernel.links[&address.index].name;
         let is_known = host.engine.asked.interfaces.contains_key(name);
@@ -183,6 +207,32 @@ fn check(host: &mut Host) -> bool {
         "planned twice"
     );
     true
+}
+
+/// Addresses that others are being asked for.
+fn asking(host: &Host) -> BTreeSet<IpAddr> {
+    let asked = host.engine.asked.logicals.iter();
+    let asked = asked.map(|logical| logical.address.ip);
+    asked
+        .filter(|ip| host.engine.conflicts.is_asking(*ip))
+        .collect()
+}
+
+/// Asserts that addresses are where they should be.
+fn check_logicals(host: &Host) {
+    for logical in &host.engine.asked.logicals {
+        if logical.address.is_link_local6() || logical.address.ip.is_unspecified() {
+        } else if logical.is_up() && host.engine.is_withheld(logical) {
+            assert!(holders(host, logical).is_empty(), "withheld");
+        } else if logical.is_movable() && logical.is_up() {
+            check_data(host, logical);
+        } else if !logical.is_movable() {
+            let home = &logical.home;
+            assert_eq!(host.engine.place_of(logical), *home, "a test address moved");
+            let holders = holders(host, logical);
+            assert!(holders.iter().all(|holder| **holder == home.interface));
+        }
+    }
 }
 
 /// Interfaces that hold an address: its home, and members of its group.
@@ -233,16 +283,24 @@ fn check_data(host: &Host, logical: &Logical) {
     }
 }
 
-/// Takes steps on a host, and asserts the invariants after each; how many could be taken.
-fn live(shape: Shape, steps: &[Step]) -> u64 {
+/// Takes steps on a host, which asks others for addresses or does not, and asserts the invariants after each;
+/// how many could be taken.
+fn live(shape: Shape, asks: bool, steps: &[Step]) -> u64 {
     let mut host = fresh(shape);
     let mut taken = 0;
-    for step in steps {
+    let mut rivals = Rivals::default();
+    let begin = asks.then_some(Step::Detect(true));
+    for step in begin.iter().chain(steps) {
+        rivals.before(&host);
         taken += u64::from(take(&mut host, step));
+        rivals.right_after(&host, step);
         check(&mut host);
+        rivals.after(&host);
     }
     mend(&mut host);
+    rivals.left();
     assert!(check(&mut host), "{:?}", host.engine.failing());
+    rivals.after(&host);
     taken
 }
 
@@ -283,7 +341,7 @@ fn live_long(with_tests: bool) {
     };
     let hosts = if with_tests { "with" } else { "without" };
     println!("hosts {hosts} test addresses: PROPTEST_RNG_SEED={seed}");
-    let histories = (shape(with_tests), vec(step(), 1..60));
+    let histories = (shape(with_tests), any::<bool>(), vec(step(), 1..60));
     let (lived, taken) = (Cell::new(0), Cell::new(0));
     // Of a seed each, so that one that fails is soon found again.
     for seed in (0..).map(|batch| seed.wrapping_add(batch)) {
@@ -291,8 +349,8 @@ fn live_long(with_tests: bool) {
             rng_seed: RngSeed::Fixed(seed),
             ..config.clone()
         });
-        let outcome = runner.run(&histories, |(shape, steps)| {
-            taken.set(taken.get() + live(shape, &steps));
+        let outcome = runner.run(&histories, |(shape, asks, steps)| {
+            taken.set(taken.get() + live(shape, asks, &steps));
             lived.set(lived.get() + 1);
             Ok(())
         });
@@ -342,8 +400,9 @@ proptest! {
     #[test]
     fn whatever_happens(
         shape in any::<bool>().prop_flat_map(shape),
+        asks in any::<bool>(),
         steps in vec(step(), 1..40),
     ) {
-        live(shape, &steps);
+        live(shape, asks, &steps);
     }
 }

@@ -1,5 +1,6 @@
 //! What may happen to a host, and how.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proptest::collection::vec;
@@ -53,6 +54,10 @@ pub(in super::super) enum Step {
     Fail(usize),
     /// The kernel refuses nothing any more, and time passes.
     Permit,
+    /// Another host takes an address that we have or may get, saying so or not, or gives it up.
+    Rival(usize, Option<bool>),
+    /// Other hosts are asked for addresses, or not any more.
+    Detect(bool),
 }
 
 /// What a daemon may die amid.
@@ -158,8 +163,13 @@ pub(in super::super) fn step() -> impl Strategy<Value = Step> {
         1 => (0..REFUSED.len()).prop_map(Step::Refuse),
         1 => (1..6_usize).prop_map(Step::Fail),
         2 => Just(Step::Permit),
+        3 => (0..24_usize, any::<Option<bool>>()).prop_map(|(n, takes)| Step::Rival(n, takes)),
+        1 => prop::bool::weighted(0.7).prop_map(Step::Detect),
     ]
 }
+
+/// The hardware address of another host.
+const RIVAL: MacAddress = MacAddress([8, 0, 0x20, 1, 2, 3]);
 
 /// Whether a step can be taken as things are, and was.
 pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
@@ -212,6 +222,33 @@ pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
             host.failing += count;
             true
         }
+        Step::Rival(n, takes) => {
+            let asked = host.engine.asked.logicals.iter();
+            let asked = asked.map(|logical| logical.address.ip);
+            let free = (150..154).map(|host| [192, 168, 0, host].into());
+            let ours = |ip: &IpAddr| !ip.is_unspecified();
+            let Some(ip) = asked.filter(ours).chain(free).nth(*n) else {
+                return false;
+            };
+            let is_new = match *takes {
+                Some(is_said) => {
+                    if is_said {
+                        host.gratuitous(&ip.to_string(), RIVAL);
+                    }
+                    host.rivals.insert(ip, RIVAL).is_none()
+                }
+                None => host.rivals.remove(&ip).is_some(),
+            };
+            // Unheard they do nothing.
+            is_new && host.settings.duplicate_address_detection
+        }
+        Step::Detect(detects) => {
+            let mut settings = host.settings.clone();
+            settings.duplicate_address_detection = *detects;
+            let is_new = settings != host.settings;
+            host.configure(settings);
+            is_new
+        }
         Step::Permit => {
             host.refused.clear();
             host.failing = 0;
@@ -221,8 +258,10 @@ pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
     }
 }
 
-/// Nothing stands in the way any more, and time passes.
+/// Nothing stands in the way any more, no other host has an address of ours, and time passes until that
+/// was noticed.
 pub(in super::super) fn mend(host: &mut Host) {
+    host.rivals.clear();
     // Whatever they are called.
     let links: Vec<u32> = host.kernel.links.keys().copied().collect();
     for index in links {
@@ -232,6 +271,11 @@ pub(in super::super) fn mend(host: &mut Host) {
     }
     take(host, &Step::Permit);
     host.pass(Duration::from_mins(1));
+    // Seldom, and longer than all else takes.
+    let mut conflicts = host.engine.conflicts.seen().into_iter();
+    if conflicts.any(|conflict| conflict.withheld) {
+        host.pass(Duration::from_mins(3));
+    }
 }
 
 fn happen_unheard(host: &mut Host, happenings: &[Happening]) -> bool {
