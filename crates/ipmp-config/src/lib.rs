@@ -148,7 +148,9 @@ impl Files {
                 ignore_links: called.ignore_links || toml.ignore_links.unwrap_or(false),
                 multicast_targets_only: called.multicast_targets_only
                     || toml.multicast_targets_only.unwrap_or(false),
-                duplicate_address_detection: toml.duplicate_address_detection.unwrap_or(true),
+                duplicate_address_detection: toml
+                    .duplicate_address_detection
+                    .unwrap_or(Settings::default().duplicate_address_detection),
                 common: common.settings(),
                 groups: groups
                     .iter()

@@ -33,12 +33,7 @@ fn group<'a>(read: &'a Configuration, name: &str) -> &'a GroupSettings {
 #[test]
 fn without_files_everything_is_as_by_default() {
     let read = read(None, None);
-    // The engine asks others only if it is told to: recordings from before it could are replayed without.
-    let defaults = Settings {
-        duplicate_address_detection: true,
-        ..Settings::default()
-    };
-    assert_eq!(read.settings, defaults);
+    assert_eq!(read.settings, Settings::default());
     assert_eq!(read.problems, []);
     assert!(read.refused.is_empty());
     assert_eq!(read.recording, Recording::default());

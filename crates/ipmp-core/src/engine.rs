@@ -348,7 +348,12 @@ impl Engine {
 
     /// What there is to see without a daemon: what an earlier one left, over what the kernel holds.
     pub fn view(saved: Option<Saved>, kernel: Kernel) -> Snapshot {
-        let mut engine = Self::new(Settings::default(), saved, 0);
+        // Nobody is asked, so that nothing waits for an answer.
+        let settings = Settings {
+            duplicate_address_detection: false,
+            ..Settings::default()
+        };
+        let mut engine = Self::new(settings, saved, 0);
         engine.kernel = kernel;
         engine.index.renew_links(&engine.kernel);
         engine.adopt();

@@ -18,7 +18,8 @@ pub struct Settings {
     /// Whether targets are found by multicast only (option `-m` of the daemon).
     pub multicast_targets_only: bool,
     /// Whether other hosts are asked for addresses before these are brought up, and listened to after
-    /// that (`duplicate-address-detection`). Off in recordings of daemons that had no such thing.
+    /// that (`duplicate-address-detection`). Off where it is not written down: recordings of daemons
+    /// that had no such thing.
     #[serde(default)]
     pub duplicate_address_detection: bool,
     /// For all groups that have nothing of their own, and for interfaces outside groups.
@@ -126,7 +127,7 @@ impl Default for Settings {
             track_only_groups: true,
             ignore_links: false,
             multicast_targets_only: false,
-            duplicate_address_detection: false,
+            duplicate_address_detection: true,
             common: GroupSettings::default(),
             groups: BTreeMap::new(),
         }

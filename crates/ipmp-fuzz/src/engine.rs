@@ -28,12 +28,12 @@ const CALM: Duration = Duration::from_mins(3);
 
 /// Three links as a daemon finds them, and loopback.
 pub(crate) fn three_links() -> Kernel {
-    World::new(Settings::default(), None).kernel
+    World::new(asking_nobody(), None).kernel
 }
 
 /// An engine with lab 1 set up on three links.
 pub(crate) fn set_up() -> Engine {
-    let mut world = World::new(Settings::default(), None);
+    let mut world = World::new(asking_nobody(), None);
     world.set_up(true, false, false);
     world.engine
 }
@@ -57,6 +57,14 @@ pub fn engine(bytes: &[u8]) {
     world.is_well();
 }
 
+/// Settings under which nobody else is asked for addresses: in this world there is nobody.
+fn asking_nobody() -> Settings {
+    Settings {
+        duplicate_address_detection: false,
+        ..Settings::default()
+    }
+}
+
 /// Settings under which repairs are not held back for long.
 fn calm_settings(choice: u8) -> Settings {
     Settings {
@@ -72,7 +80,7 @@ fn calm_settings(choice: u8) -> Settings {
             quiet_period: Duration::from_secs(1),
             ..GroupSettings::default()
         },
-        ..Settings::default()
+        ..asking_nobody()
     }
 }
 
@@ -121,7 +129,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
                     ),
                     ..calm_settings(input.byte()).common
                 },
-                ..Settings::default()
+                ..asking_nobody()
             };
             world.configure(settings);
         }

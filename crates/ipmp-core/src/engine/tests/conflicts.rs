@@ -21,10 +21,7 @@ const fn ms(ms: u64) -> Duration {
 /// A host that asks others.
 fn asking(names: &[&str]) -> Host {
     let mut host = Host::new(names);
-    host.configure(Settings {
-        duplicate_address_detection: true,
-        ..Settings::default()
-    });
+    host.configure(Settings::default());
     host
 }
 
@@ -520,7 +517,10 @@ fn switched_off_nothing_is_asked_and_nothing_withheld() {
     host.ifconfig("ge0 addif 192.168.0.90 up");
     host.gratuitous("192.168.0.86", RIVAL);
     assert_eq!(conflicts(&host).len(), 2);
-    host.configure(Settings::default());
+    host.configure(Settings {
+        duplicate_address_detection: false,
+        ..Settings::default()
+    });
     assert_eq!(conflicts(&host), []);
     assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
     assert!(host.listening.is_empty());
@@ -529,10 +529,7 @@ fn switched_off_nothing_is_asked_and_nothing_withheld() {
     host.pass(Duration::from_hours(1));
     assert_eq!(host.enquiries, []);
 
-    host.configure(Settings {
-        duplicate_address_detection: true,
-        ..Settings::default()
-    });
+    host.configure(Settings::default());
     assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
     host.pass(Duration::from_secs(2));
     assert_eq!(conflicts(&host).len(), 1);
@@ -642,6 +639,15 @@ fn what_another_hand_puts_into_place_is_in_service() {
     };
     assert!(!conflict.withheld);
     assert!(host.list().starts_with("ge0 1000843 192.168.0.86"));
+}
+
+#[test]
+fn a_recording_from_before_is_one_of_a_host_that_asks_nobody() {
+    let mut written = serde_json::to_value(Settings::default()).unwrap();
+    let known = written.as_object_mut().unwrap();
+    assert!(known.remove("duplicate_address_detection").is_some());
+    let settings: Settings = serde_json::from_value(written).unwrap();
+    assert!(!settings.duplicate_address_detection);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::host::Host;
 use super::labs::{LAB1, lab1};
 use crate::kernel::{Change, PROTOCOL, Route, Via};
 use crate::plan::Operation;
-use crate::{Hand, InterfaceAddress, ProbeMethod, Record, Settings};
+use crate::{Hand, InterfaceAddress, ProbeMethod, Record};
 
 const ADDRESS: &str = "add address 192.168.0.88";
 
@@ -218,7 +218,7 @@ fn neighbours_are_told_of_a_new_hardware_address() {
 fn what_we_take_away_ourselves_is_undone_by_nobody() {
     // Link state alone decides, so that all this is over before the contest is.
     let mut host = Host::new(&["ge0", "ge1"]);
-    let mut settings = Settings::default();
+    let mut settings = host.settings.clone();
     settings.common.probe = ProbeMethod::Icmp;
     host.configure(settings);
     host.ifconfig("ge0 plumb 192.168.0.86 group g up");

@@ -60,15 +60,24 @@ pub(super) struct Host {
     next_id: u64,
 }
 
+/// Settings of a host that asks nobody else for its addresses: they are there as soon as they are asked up.
+fn asking_nobody() -> Settings {
+    Settings {
+        duplicate_address_detection: false,
+        ..Settings::default()
+    }
+}
+
 impl Host {
-    /// A host with these interfaces, up and with carrier, each with its own hardware address.
+    /// A host with these interfaces, up and with carrier, each with its own hardware address. It asks nobody
+    /// else for addresses.
     pub(super) fn new(names: &[&str]) -> Self {
         let mut host = Self {
             now: Time::from_millis(1000),
-            engine: Engine::new(Settings::default(), None, 1),
+            engine: Engine::new(asking_nobody(), None, 1),
             kernel: Kernel::default(),
             saved: None,
-            settings: Settings::default(),
+            settings: asking_nobody(),
             log: Vec::new(),
             announced: Vec::new(),
             records: Vec::new(),

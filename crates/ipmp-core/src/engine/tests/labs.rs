@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::host::Host;
-use crate::{GroupSettings, Settings};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -176,13 +175,10 @@ fn lab_2_idle_standby_fails() {
 #[test]
 fn without_failback_the_repaired_one_waits() {
     let mut host = lab1();
-    host.configure(Settings {
-        common: GroupSettings {
-            failback: false,
-            ..GroupSettings::default()
-        },
-        ..Settings::default()
-    });
+    let before = host.settings.clone();
+    let mut settings = before.clone();
+    settings.common.failback = false;
+    host.configure(settings);
     host.carrier("ge0", false);
     host.carrier("ge0", true);
     host.pass(Duration::from_secs(30));
@@ -200,7 +196,7 @@ fn without_failback_the_repaired_one_waits() {
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
 
     host.carrier("ge1", true);
-    host.configure(Settings::default());
+    host.configure(before);
     host.pass(Duration::from_secs(30));
     assert_eq!(host.list(), LAB1);
 }
