@@ -84,9 +84,7 @@ pub trait Host: Daemon {
 /// Runs `ipmp boot` with `arguments`, the verb not among them.
 pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>) -> u8 {
     let result = match Options::parse(arguments) {
-        Some(Options { help: true, .. }) => {
-            console.out.write_all(BOOT_USAGE.as_bytes()).map(|()| OK)
-        }
+        Some(Options { help: true, .. }) => return console.help(TOOL, BOOT_USAGE),
         Some(options) if options.check => check::files(&options.root, console),
         Some(options) => Ok(boot(&Etc::below(&options.root), host, console)),
         None => Ok(console.misused(arguments, BOOT_USAGE)),
@@ -97,9 +95,7 @@ pub fn run(arguments: &[String], host: &mut dyn Host, console: &mut Console<'_>)
 /// Runs `ipmp check` with `arguments`, the verb not among them.
 pub fn check(arguments: &[String], console: &mut Console<'_>) -> u8 {
     let result = match Options::parse(arguments) {
-        Some(Options { help: true, .. }) => {
-            console.out.write_all(CHECK_USAGE.as_bytes()).map(|()| OK)
-        }
+        Some(Options { help: true, .. }) => return console.help(TOOL, CHECK_USAGE),
         Some(options) => check::files(&options.root, console),
         None => Ok(console.misused(arguments, CHECK_USAGE)),
     };

@@ -77,7 +77,7 @@ pub fn run(arguments: &[String], console: &mut Console<'_>) -> u8 {
         ["bash"] => bash(),
         ["zsh"] => zsh(),
         ["fish"] => fish(),
-        ["--help"] => USAGE.to_owned(),
+        ["--help"] => return console.help(TOOL, USAGE),
         _ => return console.misused(arguments, USAGE),
     };
     let result = console.out.write_all(text.as_bytes()).map(|()| OK);

@@ -44,6 +44,12 @@ impl Console<'_> {
         let _ = writeln!(self.err, "{text}");
     }
 
+    /// Prints the help text of `tool`, and ends it.
+    pub fn help(&mut self, tool: &str, text: &str) -> u8 {
+        let result = self.out.write_all(text.as_bytes()).map(|()| OK);
+        self.finish(tool, result)
+    }
+
     /// Complains in one line that `arguments` are not what the tool of this help text takes, and is a
     /// failure. The text begins with `usage: `, the tool's words and what may follow them.
     pub fn misused(&mut self, arguments: &[String], help: &str) -> u8 {

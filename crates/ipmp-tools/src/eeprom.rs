@@ -31,7 +31,7 @@ pub fn run(
     console: &mut Console<'_>,
 ) -> u8 {
     let result = match arguments {
-        [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         [] => Ok(console.misused(arguments, USAGE)),
         [flag, ..] if flag.starts_with('-') => Ok(console.misused(arguments, USAGE)),
         arguments => each(arguments, environment, console),

@@ -32,10 +32,7 @@ pub fn run(
         match argument.as_str() {
             "-f" | "--follow" => follow = true,
             "--json" => json = true,
-            "--help" => {
-                let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-                return console.finish(TOOL, result);
-            }
+            "--help" => return console.help(TOOL, USAGE),
             _ => return console.misused(arguments, USAGE),
         }
     }

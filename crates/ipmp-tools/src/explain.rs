@@ -32,10 +32,7 @@ pub fn run(
     console: &mut Console<'_>,
 ) -> u8 {
     let what = match arguments {
-        [help] if help == "--help" => {
-            let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-            return console.finish(TOOL, result);
-        }
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         [what] if !what.starts_with('-') => what,
         _ => return console.misused(arguments, USAGE),
     };

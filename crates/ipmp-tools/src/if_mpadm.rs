@@ -35,8 +35,7 @@ pub fn run(
     if let [help] = arguments
         && help == "--help"
     {
-        let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-        return console.finish(TOOL, result);
+        return console.help(TOOL, USAGE);
     }
     let Some((undo, name)) = parse(arguments) else {
         return console.misused(arguments, USAGE);
@@ -67,10 +66,7 @@ pub fn native(
     console: &mut Console<'_>,
 ) -> u8 {
     let name = match arguments {
-        [help] if help == "--help" => {
-            let result = console.out.write_all(NATIVE_USAGE.as_bytes()).map(|()| OK);
-            return console.finish("ipmp", result);
-        }
+        [help] if help == "--help" => return console.help("ipmp", NATIVE_USAGE),
         [name] if !name.starts_with('-') => name,
         _ => return console.misused(arguments, NATIVE_USAGE),
     };

@@ -74,9 +74,7 @@ pub fn run(
     console: &mut Console<'_>,
 ) -> u8 {
     let result = match arguments.split_first() {
-        Some((help, [])) if help == "--help" => {
-            console.out.write_all(USAGE.as_bytes()).map(|()| OK)
-        }
+        Some((help, [])) if help == "--help" => return console.help(TOOL, USAGE),
         Some((first, rest)) => dispatch(first, rest, environment, console),
         None => Ok(console.misused(arguments, USAGE)),
     };

@@ -58,7 +58,7 @@ pub fn run(
 ) -> u8 {
     let result = match Options::parse(arguments) {
         Ok(options) => show(&options, terminal, environment, console),
-        Err(Complaint::Help) => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
+        Err(Complaint::Help) => return console.help(TOOL, USAGE),
         Err(Complaint::Usage) => Ok(console.misused(arguments, USAGE)),
         Err(Complaint::Reason(reason)) => {
             console.complain(format_args!("{TOOL}: {reason}"));

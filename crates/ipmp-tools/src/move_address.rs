@@ -29,10 +29,7 @@ pub fn run(
     console: &mut Console<'_>,
 ) -> u8 {
     let (address, name) = match arguments {
-        [help] if help == "--help" => {
-            let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-            return console.finish(TOOL, result);
-        }
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         [address, name] if !address.starts_with('-') && !name.starts_with('-') => (address, name),
         _ => return console.misused(arguments, USAGE),
     };

@@ -28,7 +28,7 @@ Example:
 /// Runs `ipmp replay` with `arguments`, the verb not among them.
 pub fn run(arguments: &[String], console: &mut Console<'_>) -> u8 {
     let result = match arguments {
-        [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         [file] if !file.starts_with('-') => tell(file, console),
         _ => Ok(console.misused(arguments, USAGE)),
     };

@@ -46,7 +46,7 @@ pub fn run(
     let result = match arguments {
         [] => show(false, terminal, environment, console),
         [json] if json == "--json" => show(true, terminal, environment, console),
-        [help] if help == "--help" => console.out.write_all(USAGE.as_bytes()).map(|()| OK),
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         _ => Ok(console.misused(arguments, USAGE)),
     };
     console.finish(TOOL, result)

@@ -30,10 +30,7 @@ pub fn run(
 ) -> u8 {
     match arguments {
         [] => {}
-        [help] if help == "--help" => {
-            let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-            return console.finish(TOOL, result);
-        }
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         _ => return console.misused(arguments, USAGE),
     }
     match environment.daemon.tear_down() {

@@ -39,10 +39,7 @@ pub fn run(
     let output = match arguments {
         [] => None,
         [option, file] if option == "--output" && !file.is_empty() => Some(PathBuf::from(file)),
-        [help] if help == "--help" => {
-            let result = console.out.write_all(USAGE.as_bytes()).map(|()| OK);
-            return console.finish(TOOL, result);
-        }
+        [help] if help == "--help" => return console.help(TOOL, USAGE),
         _ => return console.misused(arguments, USAGE),
     };
     let (seen, code) = match environment.daemon.snapshot() {
