@@ -303,7 +303,12 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
         .find(|(_, logical)| logical.address.ip == ip)?;
     let place = display_name(&logical.name);
     let mut says = Vec::new();
-    if logical.flags.contains(Flags::NOFAILOVER) {
+    let is_withheld =
+        logical.flags.contains(Flags::DUPLICATE) && !logical.flags.contains(Flags::UP);
+    if is_withheld {
+        // It is nowhere: what would become of it on its interface is for when it is brought up.
+        says.push(belongs_to(interface, logical));
+    } else if logical.flags.contains(Flags::NOFAILOVER) {
         says.push(format!(
             "{ip} is the test address of {}: probes are sent from it, and it never moves.",
             interface.name
@@ -318,7 +323,7 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
         let family = if ip.is_ipv6() { "inet6 " } else { "" };
         let up = format!("ifconfig {place} {family}up");
         let mut why = format!("It is down: nobody can reach it. To use it: {up}.");
-        if logical.flags.contains(Flags::DUPLICATE) {
+        if is_withheld {
             why = format!("It is not brought up, as another host has it. To try it at once: {up}.");
         } else if interface.state == InterfaceState::Offline {
             why = format!("It is down while {} is out of service.", interface.name);
@@ -326,6 +331,20 @@ fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
         says.push(why);
     }
     Some(says)
+}
+
+/// What an address is, and whose, wherever it may be.
+fn belongs_to(at: &Interface, logical: &Logical) -> String {
+    let (ip, home) = (logical.address.ip, &logical.home.interface);
+    match &at.group {
+        _ if logical.flags.contains(Flags::NOFAILOVER) => {
+            format!("{ip} is to be the test address of {home}.")
+        }
+        Some(group) if logical.is_data() => {
+            format!("{ip} is a data address of group {group}. It belongs to {home}.")
+        }
+        _ => format!("{ip} belongs to {home}."),
+    }
 }
 
 fn data_address(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<String> {
@@ -447,6 +466,15 @@ mod tests {
         snapshot
     }
 
+    /// Lab 1 while another host has both addresses of ge0.
+    fn withheld() -> Snapshot {
+        let mut snapshot = lab1();
+        for logical in &mut snapshot.interfaces[1].logicals {
+            logical.flags = logical.flags.with(Flags::UP, false) | Flags::DUPLICATE;
+        }
+        snapshot
+    }
+
     fn probed() -> Snapshot {
         let mut snapshot = lab1();
         if let Some(ge0) = snapshot.interfaces.get_mut(1) {
@@ -488,6 +516,11 @@ mod tests {
                 "other hands",
                 troubled(),
                 &["ge1", "192.168.0.86", "192.168.0.88"],
+            ),
+            (
+                "both are another host's",
+                withheld(),
+                &["192.168.0.86", "192.168.0.87"],
             ),
             ("lab 2", lab2(), &["ge1"]),
             ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
