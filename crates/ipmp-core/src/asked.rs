@@ -76,6 +76,14 @@ impl Logical {
 /// What outlives the daemon. Where addresses are is read from the kernel, not from here; `places`
 /// only tells which unit an address has that the kernel cannot name (IPv6, long interface names,
 /// logicals that are down).
+///
+/// | version | has |
+/// |---|---|
+/// | 1 | what has no default here |
+/// | 2 | `found`, `retired`, `unfinished` and `links`, and `moved_to` of logicals |
+///
+/// Older versions are read, with nothing in what they do not have. A member that is added is one more
+/// version: an older daemon refuses members that it does not know, and the version says why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Saved {
@@ -109,8 +117,8 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// Version of the format. One that is newer is not read.
-    pub const VERSION: u32 = 1;
+    /// Version of the format that is written. One that is newer is not read.
+    pub const VERSION: u32 = 2;
 }
 
 /// What a nexthop object of ours is for.

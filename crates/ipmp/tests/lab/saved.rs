@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ipmp_core::InterfaceAddress;
+use ipmp_core::asked::Saved;
 use ipmp_lab::labs::Moment;
 use ipmp_lab::wait_until;
 use libtest_mimic::Failed;
@@ -16,6 +17,7 @@ tests![
     garbage_is_set_aside,
     truncated_state_is_set_aside,
     newer_state_is_set_aside,
+    state_of_version_1_is_carried_on,
     full_disk_is_told_once_and_outlived,
 ];
 
@@ -90,10 +92,43 @@ fn truncated_state_is_set_aside() -> Result<(), Failed> {
 }
 
 fn newer_state_is_set_aside() -> Result<(), Failed> {
+    let (ours, next) = (Saved::VERSION, Saved::VERSION + 1);
+    let version = |version| format!("\"version\": {version}");
     is_set_aside(
-        |state| state.replacen("\"version\": 1", "\"version\": 2", 1),
-        "has format 2, newer than 1",
+        |state| state.replacen(&version(ours), &version(next), 1),
+        &format!("has format {next}, newer than {ours}"),
     )
+}
+
+fn state_of_version_1_is_carried_on() -> Result<(), Failed> {
+    let bed = Bed::lab1(QUICK)?;
+    let state = path(&bed, "state")?;
+    bed.kills_daemon()?;
+    let mut saved: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&bed.host1.read_file(&state)?)?;
+    let was = saved.insert("version".into(), 1.into());
+    same("version", &was, &Some(Saved::VERSION.into()))?;
+    // A daemon of that version wrote none of these.
+    saved.remove("links").ok_or("no links")?;
+    for later in ["found", "retired", "unfinished"] {
+        saved.remove(later);
+    }
+    bed.host1
+        .write_file(&state, &serde_json::to_string(&saved)?)?;
+    bed.types("in.mpathd")?;
+    bed.awaits_probes(&["ge0", "ge1"])?;
+    bed.lists(Moment::Lab1, true)?;
+    let log = bed.log()?;
+    same("set aside", &log.contains("set aside"), &false)?;
+    // What is saved since is of the version of today.
+    let version = format!("\"version\": {}", Saved::VERSION);
+    wait_until("it is saved", PATIENCE, || {
+        let saved = bed.host1.read_file(&state);
+        saved.is_ok_and(|saved| saved.contains(&version))
+    })?;
+    bed.fails(Fault::Pull, &bed.ge1)?;
+    bed.awaits_holder(DATA1, "ge0")?;
+    bed.awaits_answer_of_both()
 }
 
 fn full_disk_is_told_once_and_outlived() -> Result<(), Failed> {
