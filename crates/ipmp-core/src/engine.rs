@@ -219,6 +219,7 @@ impl Engine {
                     report(findings, &mut actions) || self.has_health_changed()
                 };
                 if self.conflicts.next_deadline().is_some_and(|at| at <= now) {
+                    self.conflicts.hear_out(now);
                     self.enquire(now, &mut actions);
                 }
                 let is_due = self.next_own_deadline().is_some_and(|at| at <= now);
@@ -365,17 +366,15 @@ impl Engine {
         self.is_unsettled = false;
         self.chronicle.settled();
         loop {
-            self.find_conflicts(now);
+            self.find_conflicts(now, actions);
             self.watch_all(now, actions);
             if self.place(now) {
-                self.find_conflicts(now);
+                self.find_conflicts(now, actions);
                 // Placement decides who is inactive, which detection must know.
                 self.watch_all(now, actions);
                 // What is where it goes already is told before it is taken from where it was.
                 self.announcements.due(now, &self.kernel, actions);
             }
-            self.listen(actions);
-            self.enquire(now, actions);
             if self.applying.is_some() {
                 break;
             }
@@ -402,6 +401,9 @@ impl Engine {
                 break;
             }
         }
+        // Behind the plan, as no move waits for that.
+        self.listen(actions);
+        self.enquire(now, actions);
     }
 }
 

@@ -21,6 +21,25 @@ pub enum Severity {
     Info,
 }
 
+/// Why other hosts were not asked for an address before it was brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unasked {
+    /// No link ran on which they could have been.
+    NoLink,
+    /// No question left the host, however often it was tried.
+    AskingFailed,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoLink => "no link",
+            Self::AskingFailed => "asking failed",
+        })
+    }
+}
+
 macro_rules! interface_messages {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
         /// Something the daemon has to say.
@@ -239,6 +258,15 @@ interface_messages! {
         /// Which.
         address: IpAddr,
     }
+    /// An address was brought up though it is not known whether another host has it.
+    AddressUnasked {
+        /// Which.
+        address: IpAddr,
+        /// How many other addresses at the same time.
+        more: usize,
+        /// Why nobody was asked.
+        reason: Unasked,
+    }
     /// Another host has an address that is in service.
     AddressClaimed {
         /// Which.
@@ -284,6 +312,7 @@ impl Message {
             | Self::FlapDamped { .. }
             | Self::TargetsSilent { .. }
             | Self::FamilyMissing { .. }
+            | Self::AddressUnasked { .. }
             | Self::DetectionTimeRaised { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -455,6 +484,22 @@ impl fmt::Display for Message {
             Self::AddressFree { address } => write!(
                 f,
                 "Address {address} is not in use by another host any more; it is brought up"
+            ),
+            Self::AddressUnasked {
+                address,
+                more: 0,
+                reason,
+            } => write!(
+                f,
+                "Address {address} was brought up without asking other hosts: {reason}"
+            ),
+            Self::AddressUnasked {
+                address,
+                more,
+                reason,
+            } => write!(
+                f,
+                "Address {address} and {more} more were brought up without asking other hosts: {reason}"
             ),
             Self::AddressClaimed {
                 address,

@@ -227,6 +227,7 @@ const fn id(message: &Message) -> &'static str {
         Message::Uncontested { .. } => "a511e39b32aa402fa831bdcd32cd503e",
         Message::AddressTaken { .. } => "eb62747257fe48b985b6911dbe76d7e8",
         Message::AddressFree { .. } => "4db527c7b46a471687e777a128a1e24d",
+        Message::AddressUnasked { .. } => "66eb713bb739439192619aef55fb63c9",
         Message::AddressClaimed { .. } => "3b98cd3681bc43f0b33b53b85ab00bcb",
         Message::AddressUnclaimed { .. } => "2ee93d42947147efa0d40931cfb938da",
         Message::OperationFailed { .. } => "d83be3ef724545f9b5c03a70a7217e1b",

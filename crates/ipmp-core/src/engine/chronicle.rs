@@ -341,6 +341,13 @@ impl Engine {
                 }),
                 // What nobody asks for any more is nobody's concern.
                 (false, _) if !logical.is_some_and(Logical::is_up) => None,
+                // Not that it was over: it is another conflict now, or nobody looks any more.
+                (false, _)
+                    if is.contains_key(&(address, !withheld))
+                        || !self.settings.duplicate_address_detection =>
+                {
+                    None
+                }
                 (false, true) => Some(Message::AddressFree { address }),
                 (false, false) => Some(Message::AddressUnclaimed { address }),
             };

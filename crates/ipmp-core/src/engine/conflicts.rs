@@ -4,14 +4,14 @@
 //! |---|---|
 //! | is to be brought up and was not in service | *withheld* until others were asked three times and none claimed it |
 //! | is claimed meanwhile | stays withheld: DUPLICATE, said once, tried again after 10 s to 5 minutes and when a command names it |
-//! | is to be brought up where no link runs | is brought up, as nobody can be asked; others are when a link runs |
+//! | is to be brought up where no link runs | is brought up, as nobody can be asked, which is said; others are when a link runs |
 //! | is in service: the kernel held it, or it was brought up | never withheld; failover and failback wait for nothing |
-//! | was put into place | others are asked twice meanwhile |
+//! | was put into place | others are asked twice meanwhile; once, later, if they were before |
 //! | is claimed while in service | stays; said once, defended by an announcement every 10 s to 5 minutes; over when asking brings no claim for a minute |
 //! | is to be down, or is removed | forgotten |
 //!
-//! In this room an address that is not in the table has not been looked at, and is withheld: so no way to
-//! ask for one leads past it.
+//! An address that is asked for and of which nothing is known here was not looked at yet, and is withheld:
+//! so no way to ask for one leads past this room.
 
 mod state;
 
@@ -25,8 +25,9 @@ use super::Engine;
 use crate::action::Announcement;
 use crate::asked::Logical;
 use crate::kernel::{Link, LinkKind, PROTOCOL};
+use crate::message::Unasked;
 use crate::snapshot::Conflict;
-use crate::{Action, Claim, Enquiry, InterfaceName, Kernel, MacAddress, Time};
+use crate::{Action, Claim, Enquiry, Family, InterfaceName, Kernel, MacAddress, Message, Time};
 
 /// What is known of addresses and other hosts.
 #[derive(Clone, Debug, Default)]
@@ -52,10 +53,16 @@ impl Conflicts {
     }
 
     /// Takes note that an address was put into place on a link.
-    fn placed(&mut self, ip: IpAddr) {
+    fn placed(&mut self, now: Time, ip: IpAddr) {
         if let Some(State::Serving(serving)) = self.addresses.get_mut(&ip) {
-            serving.placed();
+            serving.placed(now);
         }
+    }
+
+    /// Ends rounds that were long enough. Claims that came until now were told before.
+    pub(super) fn hear_out(&mut self, now: Time) {
+        let rounds = self.addresses.values_mut().filter_map(State::round);
+        rounds.for_each(|round| round.hear_out(now));
     }
 
     /// Has an address tried again at once that another host has, as a command names it.
@@ -132,12 +139,19 @@ impl Engine {
     /// Has neighbours told where an address is, and other hosts asked whether they have it.
     pub(super) fn announce(&mut self, now: Time, index: u32, ip: IpAddr) {
         self.announcements.add(now, index, ip);
-        self.conflicts.placed(ip);
+        self.conflicts.placed(now, ip);
+    }
+
+    /// Whether the kernel found out by itself that another host has an address, and does not serve it where
+    /// it is to be.
+    pub(super) fn is_refused_as_duplicate(&self, logical: &Logical, index: u32) -> bool {
+        let there = || self.kernel.addresses.get(&(index, logical.address));
+        logical.family() == Family::Inet6 && there().is_some_and(|there| there.duplicate)
     }
 
     /// Looks at all addresses that are asked up: which are new, which were asked for long enough, and
     /// which links others can be asked on.
-    pub(super) fn find_conflicts(&mut self, now: Time) {
+    pub(super) fn find_conflicts(&mut self, now: Time, actions: &mut Vec<Action>) {
         if !self.settings.duplicate_address_detection {
             self.conflicts.addresses.clear();
             self.conflicts.deadline = None;
@@ -149,6 +163,7 @@ impl Engine {
         }
         let mut known = std::mem::take(&mut self.conflicts.addresses);
         let mut found = BTreeMap::new();
+        let mut unasked: BTreeMap<Unasked, (IpAddr, usize)> = BTreeMap::new();
         // Seldom needed, and not to be looked for once for each of thousands of addresses.
         let holders = LazyCell::new(|| holders(&self.kernel));
         for logical in &self.asked.logicals {
@@ -156,9 +171,24 @@ impl Engine {
             if !logical.is_up() || logical.address.is_link_local6() || found.contains_key(&ip) {
                 continue;
             }
-            if let Some(state) = self.judge(now, logical, known.remove(&ip), &holders) {
-                found.insert(ip, state);
+            let judged = self.judge(now, logical, known.remove(&ip), &holders);
+            let Some(mut state) = judged else {
+                continue;
+            };
+            if let State::Serving(serving) = &mut state
+                && let Some(reason) = serving.unasked.take()
+            {
+                let others = unasked.entry(reason);
+                others.and_modify(|(_, more)| *more += 1).or_insert((ip, 0));
             }
+            found.insert(ip, state);
+        }
+        for (reason, (address, more)) in unasked {
+            actions.push(Action::Log(Message::AddressUnasked {
+                address,
+                more,
+                reason,
+            }));
         }
         self.conflicts.addresses = found;
         self.conflicts.find_deadline();
@@ -175,13 +205,23 @@ impl Engine {
     ) -> Option<State> {
         let place = self.link(&self.place_of(logical).interface);
         let (withheld, place) = match (state, place) {
+            (Some(State::Serving(serving)), Some(place))
+                if self.is_refused_as_duplicate(logical, place.index) =>
+            {
+                let taken = |rival| State::Taken(Taken::new(now, rival));
+                (serving.dispute.map(|dispute| taken(dispute.rival)), place)
+            }
             (Some(State::Serving(mut serving)), place) => {
                 serving.index = place.filter(|link| is_shared(link)).map(|link| link.index);
                 serving.expire(now);
                 return Some(State::Serving(serving));
             }
-            (_, Some(place)) if self.is_in_service(logical, holders) => {
-                return Some(serving(Serving::unasked(), place));
+            (withheld, Some(place)) if self.is_in_service(logical, holders) => {
+                let mut served = Serving::unasked(None);
+                if let Some(State::Taken(taken)) = withheld {
+                    served.claimed(now, taken.rival);
+                }
+                return Some(serving(served, place));
             }
             (withheld, None) => return put_off(now, withheld),
             (withheld, Some(place)) => (withheld, place),
@@ -189,22 +229,24 @@ impl Engine {
         if !self.is_asked_for(logical) {
             return put_off(now, withheld);
         }
-        let links = self.links_to_ask(logical);
+        let Reach { links, unasked } = self.reach(logical);
         let is_there = |round: &Round| links.contains(&round.index);
         let Some(&index) = links.first() else {
-            let unasked = || serving(Serving::unasked(), place);
+            let unasked = || serving(Serving::unasked(unasked), place);
             return put_off(now, withheld).or_else(|| Some(unasked()));
         };
         Some(match withheld {
-            Some(State::Asking(round)) if is_there(&round) => match round.outcome(now) {
-                Some(Outcome::Free) => serving(Serving::asked(), place),
-                Some(Outcome::Unasked) => serving(Serving::unasked(), place),
+            Some(State::Asking(round)) if is_there(&round) => match round.outcome() {
+                Some(Outcome::Free) => serving(Serving::asked(now), place),
+                Some(Outcome::Unasked) => {
+                    serving(Serving::unasked(Some(Unasked::AskingFailed)), place)
+                }
                 None => State::Asking(round),
             },
             Some(State::Taken(mut taken)) => {
                 match taken.round.take() {
-                    Some(round) if is_there(&round) => match round.outcome(now) {
-                        Some(Outcome::Free) => return Some(serving(Serving::asked(), place)),
+                    Some(round) if is_there(&round) => match round.outcome() {
+                        Some(Outcome::Free) => return Some(serving(Serving::asked(now), place)),
                         Some(Outcome::Unasked) => taken.put_off(now),
                         None => taken.round = Some(round),
                     },
@@ -232,33 +274,40 @@ impl Engine {
         })
     }
 
-    /// The links that others can be asked for an address on, the best one first: where it will be, where
-    /// it belongs, any other member of the group; none that has failed while there is another.
-    fn links_to_ask(&self, logical: &Logical) -> Vec<u32> {
+    /// Where others can be asked for an address.
+    fn reach(&self, logical: &Logical) -> Reach {
         let home = &logical.home.interface;
         let place = self.place_of(logical).interface;
         let group = self.group_of(home);
         let mates = self.asked.interfaces.iter();
-        let mates =
-            mates.filter(|(_, interface)| group.is_some() && interface.group.as_ref() == group);
+        // Without the family a link does not hear who answers.
+        let mates = mates.filter(|(_, interface)| {
+            group.is_some()
+                && interface.group.as_ref() == group
+                && interface.families.contains(&logical.family())
+        });
         let names = mates.map(|(name, _)| name).chain([&place, home]);
-        let mut links: Vec<_> = names
-            .filter_map(|name| {
-                let link = self.link(name).filter(|link| asks_from(link).is_some())?;
+        let mut reach = Reach::default();
+        let mut links = BTreeSet::new();
+        for name in names {
+            let Some(link) = self.link(name).filter(|link| is_shared(link)) else {
+                continue;
+            };
+            if asks_from(link).is_some() {
                 let is_worse = self.failed.contains(name) || self.is_offline(name);
-                Some((is_worse, *name != place, name != home, link.index))
-            })
-            .collect();
-        links.sort_unstable();
-        links.dedup();
-        links.into_iter().map(|(.., index)| index).collect()
+                links.insert((is_worse, *name != place, name != home, link.index));
+            }
+            reach.unasked = Some(Unasked::NoLink);
+        }
+        reach.links = links.into_iter().map(|(.., index)| index).collect();
+        reach
     }
 
     /// Has the driver listen for what is to be listened for.
     pub(super) fn listen(&mut self, actions: &mut Vec<Action>) {
         let states = self.conflicts.addresses.iter();
         let listening: BTreeSet<(u32, IpAddr)> = states
-            .filter(|_| self.teardown.is_none())
+            .filter(|_| self.teardown.is_none() && !self.is_over)
             .filter_map(|(&ip, state)| Some((state.listens()?, ip)))
             .collect();
         if listening != self.conflicts.listening {
@@ -269,47 +318,38 @@ impl Engine {
 
     /// Asks others, and defends addresses, as far as that is due.
     pub(super) fn enquire(&mut self, now: Time, actions: &mut Vec<Action>) {
-        if self.teardown.is_some() {
+        if self.teardown.is_some() || self.is_over {
             return;
         }
         let kernel = &self.kernel;
         let from = |index: u32| kernel.links.get(&index).and_then(asks_from);
+        let holders = LazyCell::new(|| holders(kernel));
         let mut enquiries = Vec::new();
         let mut defended: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
         for (&ip, state) in &mut self.conflicts.addresses {
             let mut ask = |index: u32, mac: MacAddress| enquiries.push(Enquiry { index, mac, ip });
-            match state {
-                State::Asking(round)
-                | State::Taken(Taken {
-                    round: Some(round), ..
-                }) => {
-                    if let Some(mac) = from(round.index)
-                        && round.sends(now)
-                    {
-                        ask(round.index, mac);
-                    }
+            if let State::Serving(serving) = state {
+                let there = serving.index.and_then(|index| Some((index, from(index)?)));
+                // While it is on another link of ours, too, that one would answer.
+                let is_in_place = || {
+                    let held = there.and_then(|(index, _)| Some((index, holders.get(&ip)?)));
+                    held.is_some_and(|(index, on)| on.iter().all(|(on, _)| *on == index))
+                };
+                if serving.sends(now, is_in_place)
+                    && let Some((index, mac)) = there
+                {
+                    ask(index, mac);
                 }
-                State::Taken(Taken { round: None, .. }) => {}
-                State::Serving(serving) => {
-                    let there = serving.index.and_then(|index| Some((index, from(index)?)));
-                    let Some((index, mac)) = there else {
-                        serving.sends(now, || false);
-                        serving.defends(now);
-                        continue;
-                    };
-                    // While it is on another link of ours, too, that one would answer.
-                    let is_in_place = || {
-                        let mut holders = kernel.addresses.keys().filter(|(_, on)| on.ip == ip);
-                        holders.next().is_some_and(|(on, _)| *on == index)
-                            && holders.all(|(on, _)| *on == index)
-                    };
-                    if serving.sends(now, is_in_place) {
-                        ask(index, mac);
-                    }
-                    if serving.defends(now) && is_in_place() {
-                        defended.entry(index).or_default().push(ip);
-                    }
+                if serving.defends(now, is_in_place)
+                    && let Some((index, _)) = there
+                {
+                    defended.entry(index).or_default().push(ip);
                 }
+            } else if let Some(round) = state.round()
+                && let Some(mac) = from(round.index)
+                && round.sends(now)
+            {
+                ask(round.index, mac);
             }
         }
         self.conflicts.find_deadline();
@@ -342,17 +382,14 @@ impl Engine {
         for (index, ip) in self.conflicts.under_way.pop_front().unwrap_or_default() {
             let has_left = left.contains(&(index, ip));
             match self.conflicts.addresses.get_mut(&ip) {
-                Some(
-                    State::Asking(round)
-                    | State::Taken(Taken {
-                        round: Some(round), ..
-                    }),
-                ) if round.index == index => {
-                    round.sent(now, has_left);
-                    is_decided |= round.outcome(now).is_some();
-                }
                 Some(State::Serving(serving)) => serving.sent(now, has_left),
-                _ => {}
+                Some(state) => {
+                    if let Some(round) = state.round().filter(|round| round.index == index) {
+                        round.sent(now, has_left);
+                        is_decided |= round.outcome().is_some();
+                    }
+                }
+                None => {}
             }
         }
         self.conflicts.find_deadline();
@@ -402,12 +439,23 @@ impl Engine {
     }
 }
 
-/// The links that hold each address, and whether it bears our mark there.
+/// Where others can be asked for an address.
+#[derive(Debug, Default)]
+struct Reach {
+    /// The links that they can be asked on now, the best one first: where it will be, where it belongs, any
+    /// other member of the group; none that has failed while there is another.
+    links: Vec<u32>,
+    /// What keeps them from being asked where there is no such link, and others all the same.
+    unasked: Option<Unasked>,
+}
+
+/// The links that hold each address, and whether it bears our mark there. One that the kernel found to be
+/// another host's is not served.
 type Holders = BTreeMap<IpAddr, Vec<(u32, bool)>>;
 
 fn holders(kernel: &Kernel) -> Holders {
     let mut holders = Holders::new();
-    for there in kernel.addresses.values() {
+    for there in kernel.addresses.values().filter(|there| !there.duplicate) {
         let holder = (there.index, there.protocol == PROTOCOL);
         holders.entry(there.address.ip).or_default().push(holder);
     }

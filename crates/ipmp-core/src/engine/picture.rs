@@ -209,13 +209,12 @@ impl Engine {
         link: Option<&Link>,
     ) -> snapshot::Logical {
         let family = logical.family();
+        let is_refused = link.is_some_and(|link| self.is_refused_as_duplicate(logical, link.index));
+        let is_duplicate = is_refused || self.conflicts.is_taken(logical.address.ip);
         let own = logical
             .flags
             .with(Flags::UP, self.is_effectively_up(logical))
-            .with(
-                Flags::DUPLICATE,
-                self.conflicts.is_taken(logical.address.ip),
-            );
+            .with(Flags::DUPLICATE, is_duplicate);
         let own = if logical.address.ip.is_unspecified() {
             own.with(Flags::UP, logical.flags.contains(Flags::UP))
         } else {

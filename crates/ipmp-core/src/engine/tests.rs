@@ -1,5 +1,6 @@
 //! The engine over a model of the kernel: the labs, and what the labs do not show.
 
+mod asking;
 mod conflicts;
 mod contests;
 mod failures;

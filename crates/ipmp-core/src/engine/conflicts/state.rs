@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::message::Unasked;
 use crate::{InterfaceName, MacAddress, Time};
 
 /// How often others are asked before an address is brought up, as in RFC 5227 section 1.1.
@@ -19,6 +20,13 @@ const LATER_ENQUIRIES: u8 = 2;
 
 /// Pause between these, and before one that did not leave is tried again.
 const LATER: Duration = Duration::from_secs(1);
+
+/// How long after others were asked for an address it is as good as if they just were.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long after an address was brought up others are asked once more: a switch port may pass nothing in the
+/// first 30 s, twice the forward delay of spanning trees (IEEE 802.1D).
+const FORWARDING: Duration = Duration::from_secs(35);
 
 /// How long an address is left alone first that another host has. It doubles each time it still has it.
 const MIN_PAUSE: Duration = Duration::from_secs(10);
@@ -58,6 +66,8 @@ pub(super) struct Round {
     unsent: u8,
     /// When there is more to do; `None` while an enquiry is under way to the driver.
     at: Option<Time>,
+    /// Others had their time to answer, and what they said was heard.
+    is_heard_out: bool,
 }
 
 /// What became of a round.
@@ -76,6 +86,7 @@ impl Round {
             left: 0,
             unsent: 0,
             at: Some(now),
+            is_heard_out: false,
         }
     }
 
@@ -99,13 +110,17 @@ impl Round {
         self.at = Some(slot(now + ANSWER));
     }
 
+    /// Ends it if it was long enough.
+    pub(super) fn hear_out(&mut self, now: Time) {
+        self.is_heard_out |= self.left == ENQUIRIES && self.at.is_some_and(|at| at <= now);
+    }
+
     /// What became of it, if it is over.
-    pub(super) fn outcome(&self, now: Time) -> Option<Outcome> {
-        let is_over = self.left == ENQUIRIES && self.at.is_some_and(|at| at <= now);
+    pub(super) fn outcome(&self) -> Option<Outcome> {
         if self.unsent >= UNSENT {
             Some(Outcome::Unasked)
         } else {
-            is_over.then_some(Outcome::Free)
+            self.is_heard_out.then_some(Outcome::Free)
         }
     }
 
@@ -176,8 +191,10 @@ impl Taken {
 pub(super) struct Serving {
     /// The link where it is to be; `None` where nobody can be asked.
     pub(super) index: Option<u32>,
-    /// Nobody had it a moment ago, so that nobody is asked when it is put into place.
-    is_fresh: bool,
+    /// Why nobody was asked before it was brought up, until that is said.
+    pub(super) unasked: Option<Unasked>,
+    /// When nobody had it, until it is put into place.
+    free: Option<Time>,
     /// How often others are still to be asked.
     enquiries: u8,
     next: Next,
@@ -209,28 +226,33 @@ pub(super) struct Dispute {
 
 impl Serving {
     /// An address that nobody else has.
-    pub(super) fn asked() -> Self {
+    pub(super) fn asked(now: Time) -> Self {
         Self {
-            is_fresh: true,
+            free: Some(now),
             ..Self::default()
         }
     }
 
-    /// An address of which it is not known, and that is served all the same.
-    pub(super) fn unasked() -> Self {
+    /// An address of which it is not known, and that is served all the same; and why, if that is to be said.
+    pub(super) fn unasked(reason: Option<Unasked>) -> Self {
         Self {
+            unasked: reason,
             enquiries: LATER_ENQUIRIES,
             ..Self::default()
         }
     }
 
     /// It was put into place on a link.
-    pub(super) fn placed(&mut self) {
-        if !std::mem::take(&mut self.is_fresh) {
-            self.enquiries = LATER_ENQUIRIES;
-            if self.next != Next::UnderWay {
-                self.next = Next::Ready;
-            }
+    pub(super) fn placed(&mut self, now: Time) {
+        let free = self.free.take();
+        if free.is_some_and(|at| now.since(at) <= FRESH) {
+            self.enquiries = 1;
+            self.next = Next::At(slot(now + FORWARDING));
+            return;
+        }
+        self.enquiries = LATER_ENQUIRIES;
+        if self.next != Next::UnderWay {
+            self.next = Next::Ready;
         }
     }
 
@@ -278,12 +300,16 @@ impl Serving {
         }
     }
 
-    /// Whether it is to be defended now. It counts as defended then.
-    pub(super) fn defends(&mut self, now: Time) -> bool {
+    /// Whether it is to be defended now, if it is in place. It counts as defended then.
+    pub(super) fn defends(&mut self, now: Time, is_in_place: impl FnOnce() -> bool) -> bool {
         let Some(dispute) = &mut self.dispute else {
             return false;
         };
         if !dispute.is_claimed || dispute.defend > now {
+            return false;
+        }
+        if !is_in_place() {
+            dispute.defend = slot(now + DEFEND_INTERVAL);
             return false;
         }
         dispute.is_claimed = false;
@@ -319,6 +345,15 @@ impl Serving {
 }
 
 impl State {
+    /// Asking that is under way for an address that is withheld.
+    pub(super) const fn round(&mut self) -> Option<&mut Round> {
+        match self {
+            Self::Asking(round) => Some(round),
+            Self::Taken(taken) => taken.round.as_mut(),
+            Self::Serving(_) => None,
+        }
+    }
+
     /// Has it tried again at once, if another host has it.
     pub(super) fn release(&mut self, now: Time) {
         if let Self::Taken(taken) = self
@@ -352,7 +387,7 @@ impl State {
         }
     }
 
-    /// Whether others are being asked whether it can be brought up.
+    /// Whether it is being found out whether it can be brought up.
     pub(super) const fn is_asking(&self) -> bool {
         matches!(
             self,

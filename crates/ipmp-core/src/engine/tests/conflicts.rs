@@ -12,20 +12,20 @@ use crate::{
     Answer, Command, Event, Family, Flags, MacAddress, Record, Refusal, Settings, Time, reference,
 };
 
-const RIVAL: MacAddress = MacAddress([8, 0, 0x20, 1, 2, 3]);
+pub(super) const RIVAL: MacAddress = MacAddress([8, 0, 0x20, 1, 2, 3]);
 
-const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
 /// A host that asks others.
-fn asking(names: &[&str]) -> Host {
+pub(super) fn asking(names: &[&str]) -> Host {
     let mut host = Host::new(names);
     host.configure(Settings::default());
     host
 }
 
-fn lab1() -> Host {
+pub(super) fn lab1() -> Host {
     let mut host = asking(&["ge0", "ge1"]);
     for line in [
         "ge0 plumb 192.168.0.86 group testgrp2 up",
@@ -39,16 +39,16 @@ fn lab1() -> Host {
     host
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// A host on the link takes an address.
-fn take(host: &mut Host, text: &str) {
+pub(super) fn take(host: &mut Host, text: &str) {
     host.rivals.insert(ip(text), RIVAL);
 }
 
-fn up(name: &str) -> Command {
+pub(super) fn up(name: &str) -> Command {
     Command::SetFlag {
         logical: name.parse().unwrap(),
         family: Family::Inet,
@@ -59,7 +59,7 @@ fn up(name: &str) -> Command {
 }
 
 /// When and where others were asked for an address, in milliseconds after `start`.
-fn asked(host: &Host, start: Time, text: &str) -> Vec<(u128, String)> {
+pub(super) fn asked(host: &Host, start: Time, text: &str) -> Vec<(u128, String)> {
     let asked = host.enquiries.iter().filter(|(.., on)| *on == ip(text));
     asked
         .map(|(at, name, _)| (at.since(start).as_millis(), name.clone()))
@@ -67,7 +67,7 @@ fn asked(host: &Host, start: Time, text: &str) -> Vec<(u128, String)> {
 }
 
 /// When an address was announced alone: what nothing but its defence does in these tests.
-fn defended(host: &mut Host, text: &str, duration: Duration) -> Vec<u64> {
+pub(super) fn defended(host: &mut Host, text: &str, duration: Duration) -> Vec<u64> {
     let start = host.now;
     let mut times = Vec::new();
     while host.now < start + duration {
@@ -81,12 +81,12 @@ fn defended(host: &mut Host, text: &str, duration: Duration) -> Vec<u64> {
     times
 }
 
-fn conflicts(host: &Host) -> Vec<Conflict> {
+pub(super) fn conflicts(host: &Host) -> Vec<Conflict> {
     host.engine.snapshot().conflicts
 }
 
 /// Records of conflicts: address, withheld, and whether there is one.
-fn recorded(host: &Host) -> Vec<(String, bool, bool)> {
+pub(super) fn recorded(host: &Host) -> Vec<(String, bool, bool)> {
     let records = host.records.iter();
     records
         .filter_map(|record| match record {
@@ -118,8 +118,9 @@ fn others_are_asked_three_times_before_an_address_is_brought_up() {
     let on_ge0 = |at| (at, "ge0".to_owned());
     let times = [on_ge0(0), on_ge0(40), on_ge0(80)];
     assert_eq!(asked(&host, start, "192.168.0.86"), times);
-    // Nor are they asked again when it is there.
+    // They are asked once more when it is there, and that is all.
     host.pass(Duration::from_hours(1));
+    let times = [on_ge0(0), on_ge0(40), on_ge0(80), on_ge0(35_120)];
     assert_eq!(asked(&host, start, "192.168.0.86"), times);
     assert_eq!(conflicts(&host), []);
 }
@@ -430,6 +431,8 @@ fn a_host_that_can_send_nothing_serves_all_the_same() {
     assert_eq!(host.ifconfig("ge0 plumb 192.168.0.86 up"), "");
     assert!((ms(300)..ms(500)).contains(&host.now.since(before)));
     assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+    let said = "Address 192.168.0.86 was brought up without asking other hosts: asking failed";
+    assert!(host.logged(said));
     host.pass(Duration::from_mins(1));
     assert_eq!(host.enquiries, []);
     host.is_mute = false;

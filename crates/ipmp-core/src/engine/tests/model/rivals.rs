@@ -169,7 +169,13 @@ fn near<'h>(host: &'h Host, logical: &'h Logical) -> impl Iterator<Item = bool> 
     let home = &logical.home.interface;
     let group = host.engine.group_of(home);
     let is_near = move |name: &InterfaceName| {
-        name == home || group.is_some() && host.engine.group_of(name) == group
+        let interface = host.engine.asked.interfaces.get(name);
+        let is_of_family =
+            |interface: &crate::asked::Interface| interface.families.contains(&logical.family());
+        name == home
+            || group.is_some()
+                && host.engine.group_of(name) == group
+                && interface.is_some_and(is_of_family)
     };
     let links = host.kernel.links.values();
     let links = links.filter(move |link| is_near(&link.name));
