@@ -13,7 +13,8 @@ use crate::{Family, InterfaceName, Kernel, LogicalName};
 pub(super) struct Index {
     links: BTreeMap<InterfaceName, u32>,
     addresses: BTreeSet<IpAddr>,
-    homes: BTreeMap<InterfaceName, Vec<usize>>,
+    /// Where in what was asked for each logical is: by its home's interface, unit and family.
+    homes: BTreeMap<InterfaceName, BTreeMap<(u32, Family), usize>>,
 }
 
 impl Index {
@@ -41,18 +42,21 @@ impl Index {
             .collect();
         self.homes.clear();
         for (i, logical) in asked.logicals.iter().enumerate() {
-            match self.homes.get_mut(&logical.home.interface) {
-                Some(homes) => homes.push(i),
-                None => {
-                    self.homes.insert(logical.home.interface.clone(), vec![i]);
-                }
-            }
+            let LogicalName { interface, unit } = &logical.home;
+            let homes = self.homes.entry(interface.clone()).or_default();
+            homes.insert((*unit, logical.family()), i);
         }
     }
 
     /// Whether an address is one of ours.
     pub(super) fn is_asked(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip)
+    }
+
+    /// Where in what was asked for the logical is that belongs here.
+    fn position(&self, home: &LogicalName, family: Family) -> Option<usize> {
+        let homes = self.homes.get(&home.interface)?;
+        homes.get(&(home.unit, family)).copied()
     }
 }
 
@@ -67,16 +71,29 @@ impl Engine {
         self.index.is_asked(ip)
     }
 
-    /// The logicals that belong to an interface.
+    /// The logicals that belong to an interface, by unit.
     pub(super) fn homed(&self, name: &InterfaceName) -> impl Iterator<Item = &Logical> {
-        let homes = self.index.homes.get(name).map_or(&[][..], Vec::as_slice);
-        homes.iter().filter_map(|&i| self.asked.logicals.get(i))
+        let homes = self.index.homes.get(name).into_iter().flatten();
+        homes.filter_map(|(_, &i)| self.asked.logicals.get(i))
     }
 
     /// The logical that belongs here, wherever it is.
     pub(super) fn homed_at(&self, home: &LogicalName, family: Family) -> Option<&Logical> {
-        let mut homed = self.homed(&home.interface);
-        homed.find(|logical| logical.home == *home && logical.family() == family)
+        let position = self.index.position(home, family)?;
+        let logical = self.asked.logicals.get(position)?;
+        // Amid a command others may be in that place.
+        (logical.home == *home && logical.family() == family).then_some(logical)
+    }
+
+    /// The same, to be changed. Its home, its family and its address stay.
+    pub(super) fn homed_at_mut(
+        &mut self,
+        home: &LogicalName,
+        family: Family,
+    ) -> Option<&mut Logical> {
+        let position = self.index.position(home, family)?;
+        let logical = self.asked.logicals.get_mut(position)?;
+        (logical.home == *home && logical.family() == family).then_some(logical)
     }
 
     /// Whether an interface is in a group.

@@ -111,9 +111,7 @@ impl Engine {
     }
 
     fn set_moved_to(&mut self, (home, family): &LogicalKey, to: Option<InterfaceName>) {
-        let mut logicals = self.asked.logicals.iter_mut();
-        let logical = logicals.find(|logical| logical.home == *home && logical.family() == *family);
-        if let Some(logical) = logical {
+        if let Some(logical) = self.homed_at_mut(home, *family) {
             logical.moved_to = to;
         }
     }

@@ -73,11 +73,9 @@ impl Engine {
     ) {
         // It may be on its way already, and elsewhere.
         self.outages.forget(key);
-        let logical =
-            self.asked.logicals.iter().find(|logical| {
-                logical.home == key.0 && logical.family() == key.1 && logical.is_up()
-            });
-        let Some(address) = logical.map(|logical| logical.address.ip) else {
+        let logical = self.homed_at(&key.0, key.1);
+        let up = logical.filter(|logical| logical.is_up());
+        let Some(address) = up.map(|logical| logical.address.ip) else {
             return;
         };
         let moved = Moved {
