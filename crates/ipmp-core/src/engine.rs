@@ -39,6 +39,7 @@ mod shadow;
 mod teardown;
 mod totals;
 mod turn;
+mod units;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

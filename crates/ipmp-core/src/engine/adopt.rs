@@ -211,26 +211,35 @@ impl Engine {
             .any(|a| !a.address.is_link_local6() || self.shows_link_local(name))
     }
 
-    /// Units that foreign logicals of an interface have.
-    pub(super) fn foreign_units(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
-        self.foreign_logicals(name)
-            .into_iter()
-            .filter(|(_, address)| address.address.family() == family)
-            .map(|(name, _)| name.unit)
+    /// Units of an interface that our logicals are on or belong on.
+    fn units_of_ours(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        let mut units = self.units_of_visitors(name, family);
+        units.extend(self.units_homed(name, family));
+        units
+    }
+
+    fn units_homed(&self, name: &InterfaceName, family: Family) -> impl Iterator<Item = u32> {
+        self.homed(name)
+            .filter(move |logical| logical.family() == family)
+            .map(|logical| logical.home.unit)
+    }
+
+    /// Units of an interface that our logicals are on which are not at home.
+    pub(super) fn units_of_visitors(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        let places = self.places.iter();
+        places
+            .filter(|((_, of), place)| *of == family && place.interface == *name)
+            .map(|(_, place)| place.unit)
             .collect()
     }
 
-    /// Units of an interface that our logicals are on or belong on.
-    pub(super) fn units_of_ours(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
-        let visitors = self
-            .places
-            .iter()
-            .filter(|((_, of), place)| *of == family && place.interface == *name)
-            .map(|(_, place)| place.unit);
-        self.homed(name)
-            .filter(|logical| logical.family() == family)
-            .map(|logical| logical.home.unit)
-            .chain(visitors)
+    /// Units of an interface that our logicals belong on, or that foreign ones have.
+    pub(super) fn units_of_residents(&self, name: &InterfaceName, family: Family) -> BTreeSet<u32> {
+        let foreign = self.foreign_logicals(name).into_iter();
+        foreign
+            .filter(|(_, address)| address.address.family() == family)
+            .map(|(name, _)| name.unit)
+            .chain(self.units_homed(name, family))
             .collect()
     }
 

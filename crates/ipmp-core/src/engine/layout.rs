@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::units::Units;
 use super::{Engine, LogicalKey};
 use crate::asked::Logical;
 use crate::desired::{Layout, Member, Placed};
@@ -16,6 +17,7 @@ impl Engine {
     /// Moves addresses in the model, the plan then moves them in the kernel; whether any moved.
     pub(super) fn place(&mut self, now: Time) -> bool {
         let mut moved = false;
+        let mut units = Units::default();
         let groups: BTreeSet<Option<GroupName>> = self
             .asked
             .interfaces
@@ -39,7 +41,7 @@ impl Engine {
                 if !failback && !self.is_offline(&from) {
                     self.end_move(&key, &from);
                 }
-                self.move_logical(now, &key, &to, message);
+                self.move_logical(now, &key, &to, message, &mut units);
                 moved = true;
             }
         }
@@ -79,14 +81,12 @@ impl Engine {
         key: &LogicalKey,
         to: &InterfaceName,
         message: Message,
+        units: &mut Units,
     ) {
         let (home, family) = key;
-        let place = if *to == home.interface && self.is_unit_free(home, *family) {
-            home.clone()
-        } else {
-            let unit = self.free_unit(to, *family);
-            LogicalName::new(to.clone(), unit)
-        };
+        let place = units.place(self, home, *family, to);
+        let from = self.places.get(key).unwrap_or(home);
+        units.moved(home, *family, [from, &place]);
         self.set_place(home, *family, place);
         self.announce_present(now, key, to);
         self.moved.insert(key.clone(), message);
@@ -110,20 +110,9 @@ impl Engine {
         away.any(|(key, place)| place.interface != self.resting_place(key))
     }
 
-    fn is_unit_free(&self, wanted: &LogicalName, family: Family) -> bool {
-        !self
-            .places
-            .iter()
-            .any(|((_, f), place)| *f == family && place == wanted)
-    }
-
     /// The lowest unit of an interface that nothing is on and nothing belongs on.
     pub(super) fn free_unit(&self, interface: &InterfaceName, family: Family) -> u32 {
-        let mut taken = self.foreign_units(interface, family);
-        taken.extend(self.units_of_ours(interface, family));
-        (1..=u32::MAX)
-            .find(|unit| !taken.contains(unit))
-            .unwrap_or(u32::MAX)
+        Units::default().free(self, interface, family)
     }
 
     pub(super) fn placement_members(

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::commands::Outcome;
+use super::units::Units;
 use super::{Engine, LogicalKey};
 use crate::asked::Logical;
 use crate::command::{Answer, Refusal};
@@ -65,7 +66,7 @@ impl Engine {
                 from,
                 to: to.clone(),
             };
-            self.move_logical(now, &key, to, message);
+            self.move_logical(now, &key, to, message, &mut Units::default());
         }
         Ok(Answer::Done)
     }
