@@ -276,6 +276,7 @@ impl Engine {
             })
             .map(|logical| logical.home.interface.clone())
             .collect();
+        let mut has_changed = false;
         for name in waiting {
             let home = LogicalName::new(name, 0);
             let link = self.kernel.link(&home.interface).map(|link| link.index);
@@ -289,6 +290,7 @@ impl Engine {
             let unit_0 =
                 |logical: &&mut Logical| logical.home == home && logical.family() == Family::Inet6;
             for logical in self.asked.logicals.iter_mut().filter(unit_0) {
+                let before = logical.address;
                 if link.is_none() {
                     logical.address = InterfaceAddress::new(Family::Inet6.unspecified(), 0);
                 } else if !there().any(|address| address == logical.address)
@@ -296,8 +298,11 @@ impl Engine {
                 {
                     logical.address = address;
                 }
+                has_changed |= logical.address != before;
             }
         }
-        self.index.renew_asked(&self.asked);
+        if has_changed {
+            self.index.renew_asked(&self.asked);
+        }
     }
 }
