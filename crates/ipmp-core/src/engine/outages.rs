@@ -28,36 +28,44 @@ pub(super) struct Outages {
 /// One whose addresses are under way.
 #[derive(Clone, Debug)]
 struct Open {
+    /// Without its addresses.
     outage: Outage,
-    /// The logicals it is about, in the order of [`Outage::addresses`].
-    logicals: Vec<LogicalKey>,
+    /// The logicals it is about, and where their addresses go.
+    moves: BTreeMap<LogicalKey, Moved>,
     /// Addresses whose neighbours have been told.
     told: BTreeSet<IpAddr>,
+}
+
+impl Open {
+    /// With its addresses, by home.
+    fn whole(&self) -> Outage {
+        Outage {
+            addresses: self.moves.values().cloned().collect(),
+            ..self.outage.clone()
+        }
+    }
 }
 
 impl Outages {
     /// Takes a logical out of what is under way.
     pub(super) fn forget(&mut self, key: &LogicalKey) {
         for open in &mut self.open {
-            if let Some(position) = open.logicals.iter().position(|known| known == key) {
-                open.logicals.remove(position);
-                open.outage.addresses.remove(position);
-            }
+            open.moves.remove(key);
         }
-        self.open.retain(|open| !open.logicals.is_empty());
+        self.open.retain(|open| !open.moves.is_empty());
     }
 
     /// Which way a logical is under way, if it is.
     pub(super) fn direction(&self, key: &LogicalKey) -> Option<Direction> {
         let mut open = self.open.iter();
-        open.find(|open| open.logicals.contains(key))
+        open.find(|open| open.moves.contains_key(key))
             .map(|open| open.outage.direction)
     }
 
     /// All that are remembered, oldest first, those under way last.
     pub(super) fn seen(&self) -> Vec<Outage> {
-        let open = self.open.iter().map(|open| &open.outage);
-        self.closed.iter().chain(open).cloned().collect()
+        let open = self.open.iter().map(Open::whole);
+        self.closed.iter().cloned().chain(open).collect()
     }
 }
 
@@ -93,18 +101,16 @@ impl Engine {
                 && open.outage.moved.is_none()
         });
         if let Some(open) = known {
-            open.logicals.push(key.clone());
-            open.outage.addresses.push(moved);
+            open.moves.insert(key.clone(), moved);
             return;
         }
         let mut outage = self.opened(now, direction, interface);
         if direction == Direction::Failback && *to != key.0.interface {
             outage.cause = Cause::MovedToUsable;
         }
-        outage.addresses.push(moved);
         self.outages.open.push(Open {
             outage,
-            logicals: vec![key.clone()],
+            moves: BTreeMap::from([(key.clone(), moved)]),
             told: BTreeSet::new(),
         });
     }
@@ -183,8 +189,9 @@ impl Engine {
                 if self.outages.closed.len() == KEPT {
                     self.outages.closed.pop_front();
                 }
-                self.outages.closed.push_back(one.outage.clone());
-                records.push(Action::Record(Record::Outage(one.outage.clone())));
+                let outage = one.whole();
+                self.outages.closed.push_back(outage.clone());
+                records.push(Action::Record(Record::Outage(outage)));
             }
             !is_closed
         });
@@ -193,22 +200,20 @@ impl Engine {
 
     fn progress(&self, now: Time, open: &mut Open, actions: &[Action]) {
         let outage = &mut open.outage;
-        if outage.moved.is_none() && open.logicals.iter().all(|key| self.is_in_place(key)) {
+        if outage.moved.is_none() && open.moves.keys().all(|key| self.is_in_place(key)) {
             outage.moved = Some(now.since(outage.declared));
         }
         for action in actions {
             if let Action::Announce(announcement) = action {
-                let ours = outage.addresses.iter().filter(|moved| {
-                    moved.to == announcement.interface
-                        && announcement.addresses.contains(&moved.address)
+                let told: BTreeSet<&IpAddr> = announcement.addresses.iter().collect();
+                let ours = open.moves.values().filter(|moved| {
+                    moved.to == announcement.interface && told.contains(&moved.address)
                 });
                 open.told.extend(ours.map(|moved| moved.address));
             }
         }
-        let all_told = outage
-            .addresses
-            .iter()
-            .all(|moved| open.told.contains(&moved.address));
+        let mut moves = open.moves.values();
+        let all_told = moves.all(|moved| open.told.contains(&moved.address));
         if all_told && outage.told.is_none() {
             outage.told = Some(now.since(outage.declared));
         }
@@ -217,7 +222,7 @@ impl Engine {
     /// In place, and the neighbours told, unless there is nobody to tell.
     fn is_closed(&self, open: &Open) -> bool {
         let waits_to_tell = || {
-            open.outage.addresses.iter().any(|moved| {
+            open.moves.values().any(|moved| {
                 !open.told.contains(&moved.address)
                     && self.link(&moved.to).is_some_and(|link| {
                         self.announcements.is_pending(link.index, moved.address)
