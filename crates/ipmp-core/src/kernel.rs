@@ -386,6 +386,18 @@ impl Kernel {
             .map(|(_, address)| address)
     }
 
+    /// The entries of one address on link `index`: one for each of its prefix lengths.
+    pub fn entries(&self, index: u32, ip: IpAddr) -> impl Iterator<Item = &Address> {
+        let longest = Family::of(ip).bits();
+        let [first, last] = [0, longest].map(|prefix| (index, InterfaceAddress { ip, prefix }));
+        self.addresses.range(first..=last).map(|(_, there)| there)
+    }
+
+    /// Whether link `index` has an address, with whatever prefix length.
+    pub fn has_address(&self, index: u32, ip: IpAddr) -> bool {
+        self.entries(index, ip).next().is_some()
+    }
+
     /// Whether secondary addresses of a link stay when their primary goes.
     pub fn promotes_secondaries(&self, index: u32) -> bool {
         self.sysctls.get(&(index, Sysctl::PromoteSecondaries)) == Some(&1)

@@ -55,9 +55,7 @@ impl Announcements {
         }
         let mut rounds: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
         self.due.retain(|&(index, ip), (start, done)| {
-            let is_there = kernel
-                .addresses_on(index)
-                .any(|address| address.address.ip == ip);
+            let is_there = kernel.has_address(index, ip);
             let runs = kernel
                 .links
                 .get(&index)

@@ -73,10 +73,7 @@ impl Engine {
     /// What was refused and is not there, and what the kernel said.
     fn standing_refusals(&self) -> impl Iterator<Item = (&(u32, IpAddr), &String)> {
         let refused = self.refusals.0.iter();
-        let standing = refused.filter(|((index, ip), _)| {
-            let mut there = self.kernel.addresses_on(*index);
-            !there.any(|there| there.address.ip == *ip)
-        });
+        let standing = refused.filter(|((index, ip), _)| !self.kernel.has_address(*index, *ip));
         standing.map(|(refused, (_, reason))| (refused, reason))
     }
 }
