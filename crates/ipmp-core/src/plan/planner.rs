@@ -18,6 +18,7 @@
 //! planning again reaches the same end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::asked::NexthopKey;
 use crate::desired::{Desired, Through};
@@ -113,6 +114,10 @@ fn old_addresses(
     is_settled: bool,
     operations: &mut Vec<Operation>,
 ) {
+    if going.is_empty() {
+        return;
+    }
+    let successors = successors(desired);
     let wanted = |there: &Address| desired.addresses.get(&(there.index, there.address));
     let all_taken: BTreeSet<AddressKey> = going
         .iter()
@@ -121,9 +126,9 @@ fn old_addresses(
         .map(|wanted| (wanted.index, wanted.address))
         .collect();
     for old in going {
-        let is_missed = is_missed(kernel, desired, old, is_settled, &all_taken);
+        let is_missed = is_missed(kernel, desired, &successors, old, is_settled, &all_taken);
         if is_missed
-            || takes_others(kernel, desired, old, is_settled)
+            || takes_others(kernel, desired, &successors, old, is_settled)
             || would_take_new(kernel, desired, old)
         {
             continue;
@@ -149,6 +154,20 @@ fn old_addresses(
     }
 }
 
+/// What is to hold each address, wherever that is.
+type Successors<'d> = BTreeMap<IpAddr, Vec<&'d NewAddress>>;
+
+fn successors(desired: &Desired) -> Successors<'_> {
+    let mut successors = Successors::new();
+    for wanted in desired.addresses.values() {
+        successors
+            .entry(wanted.address.ip)
+            .or_default()
+            .push(wanted);
+    }
+    successors
+}
+
 /// A second entry for an address, with the longest prefix, by which it stays reachable while it is put
 /// anew.
 fn holding(address: &NewAddress) -> NewAddress {
@@ -166,7 +185,8 @@ fn taken_along<'k>(kernel: &'k Kernel, old: &Address) -> impl Iterator<Item = &'
     let subnet = old.address.subnet();
     kernel
         .addresses_on(old.index)
-        .filter(move |there| takes && there.secondary && there.address.subnet() == subnet)
+        .take_while(move |_| takes)
+        .filter(move |there| there.secondary && there.address.subnet() == subnet)
 }
 
 /// Whether an address that is to go would be missed: its successor is not in place yet, or holds no
@@ -174,26 +194,34 @@ fn taken_along<'k>(kernel: &'k Kernel, old: &Address) -> impl Iterator<Item = &'
 fn is_missed(
     kernel: &Kernel,
     desired: &Desired,
+    successors: &Successors,
     old: &Address,
     is_settled: bool,
     taken: &BTreeSet<AddressKey>,
 ) -> bool {
     let is_holding = old.address.prefix == old.address.family().bits();
-    desired.addresses.iter().any(|(key, wanted)| {
-        wanted.address.ip == old.address.ip
-            && kernel.addresses.get(key).is_none_or(|there| {
-                // It holds the place of one that is being put behind or anew.
-                stands_first(kernel, desired, there)
-                    || is_outdated(kernel, desired, there, wanted)
-                    || (!is_settled && there.index == old.index)
-                    || (is_holding && taken.contains(key))
-            })
+    let mut successors = successors.get(&old.address.ip).into_iter().flatten();
+    successors.any(|wanted| {
+        let key = (wanted.index, wanted.address);
+        kernel.addresses.get(&key).is_none_or(|there| {
+            // It holds the place of one that is being put behind or anew.
+            stands_first(kernel, desired, there)
+                || is_outdated(kernel, desired, there, wanted)
+                || (!is_settled && there.index == old.index)
+                || (is_holding && taken.contains(&key))
+        })
     })
 }
 
 /// Whether others go with an address that is to go, and it must wait for that: until they are promoted,
 /// on a member, where they are as soon as the sysctl can be set; until their own successors are in place.
-fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: bool) -> bool {
+fn takes_others(
+    kernel: &Kernel,
+    desired: &Desired,
+    successors: &Successors,
+    old: &Address,
+    is_settled: bool,
+) -> bool {
     let promote = (old.index, Sysctl::PromoteSecondaries);
     let should_promote = desired
         .sysctls
@@ -203,7 +231,15 @@ fn takes_others(kernel: &Kernel, desired: &Desired, old: &Address, is_settled: b
         let key = (other.index, other.address);
         let is_wanted = desired.addresses.contains_key(&key);
         should_promote
-            || !is_wanted && is_missed(kernel, desired, other, is_settled, &BTreeSet::new())
+            || !is_wanted
+                && is_missed(
+                    kernel,
+                    desired,
+                    successors,
+                    other,
+                    is_settled,
+                    &BTreeSet::new(),
+                )
     })
 }
 
@@ -317,10 +353,9 @@ fn new_addresses(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operat
     new.sort_by_key(|wanted| (wanted.deprecated, wanted.index, wanted.address));
     for wanted in new {
         // IPv6 has an address once on a link, whatever its prefix: the old one makes way.
-        let other_prefix = kernel.addresses_on(wanted.index).find(|there| {
-            there.address.ip == wanted.address.ip
-                && there.address != wanted.address
-                && there.address.family() == Family::Inet6
+        let mut entries = kernel.entries(wanted.index, wanted.address.ip);
+        let other_prefix = entries.find(|there| {
+            there.address != wanted.address && there.address.family() == Family::Inet6
         });
         if let Some(&Address { index, address, .. }) = other_prefix {
             operations.push(Operation::RemoveAddress { index, address });
