@@ -118,9 +118,12 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         let here = member(&source);
         // One that some member refuses does not keep the others from going there.
         let mut parties: BTreeMap<&BTreeSet<InterfaceName>, Vec<usize>> = BTreeMap::new();
+        // Asked once for all that are there.
+        let waits =
+            here.is_some_and(|here| here.standby && !hosts_foreign(&source, addresses, &at));
         for i in there {
             if let Some(address) = addresses.get(i)
-                && must_leave(address, here, &at, addresses)
+                && must_leave(address, here, waits)
             {
                 parties.entry(&address.barred).or_default().push(i);
             }
@@ -184,13 +187,8 @@ fn can_take<Key>(member: &Member, address: &Movable<Key>) -> bool {
     member.families.contains(&address.family) && !address.barred.contains(&member.name)
 }
 
-/// Whether an address may not stay on `source`.
-fn must_leave<Key>(
-    address: &Movable<Key>,
-    source: Option<&Member>,
-    at: &[InterfaceName],
-    addresses: &[Movable<Key>],
-) -> bool {
+/// Whether an address may not stay on `source`, which is a standby that `waits` until it is needed or not.
+fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool) -> bool {
     let Some(source) = source else { return true };
     match source.fitness {
         Fitness::Unfit | Fitness::Absent => true,
@@ -198,10 +196,7 @@ fn must_leave<Key>(
         Fitness::Usable | Fitness::LastResort => {
             !can_take(source, address)
                 // What is not in use may wait there: it may yet become its test address.
-                || (source.standby
-                    && address.up
-                    && address.home == source.name
-                    && !hosts_foreign(&source.name, addresses, at))
+                || (waits && address.up && address.home == source.name)
         }
     }
 }
