@@ -91,6 +91,12 @@ impl Conflicts {
         self.addresses.values().any(State::is_asking)
     }
 
+    /// Whether others are being asked for an address of which nothing is known yet.
+    pub(super) fn is_asking_first(&self) -> bool {
+        let mut states = self.addresses.values();
+        states.any(|state| matches!(state, State::Asking(_)))
+    }
+
     /// Whether an address is withheld as another host has it.
     pub(super) fn is_taken(&self, ip: IpAddr) -> bool {
         matches!(self.addresses.get(&ip), Some(State::Taken(_)))

@@ -3,7 +3,8 @@
 //! What the kernel is to hold of ours becomes less, and each step waits until the one before it was seen
 //! to be done:
 //!
-//! 1. data addresses go home, those of a NIC that does not work too; test addresses go;
+//! 1. data addresses go home, those of a NIC that does not work too; test addresses go. What others are
+//!    being asked for is waited for first, and what one of them has stays away;
 //! 2. addresses become somebody else's, those that were there before as they were (`plan/plain.rs`);
 //! 3. routes of others that went with their NIC's addresses are put back;
 //! 4. our routes and nexthops go, and sysctls are put back.
@@ -93,7 +94,7 @@ impl Engine {
     fn plain(&self) -> Vec<NewAddress> {
         let mut plain: Vec<(bool, bool, usize, NewAddress)> = Vec::new();
         for logical in &self.asked.logicals {
-            if !logical.is_up() || logical.address.is_link_local6() || self.is_withheld(logical) {
+            if !logical.is_up() || logical.address.is_link_local6() {
                 continue;
             }
             let place = self.place_of(logical);
@@ -111,6 +112,8 @@ impl Engine {
                     (false, found.secondary, position, address)
                 }
                 None if self.is_for_probes_only(logical) => continue,
+                // What stood there before goes back there, whoever else has it by now.
+                None if self.conflicts.is_taken(logical.address.ip) => continue,
                 None => {
                     let form = Form {
                         nodad: logical.family() == Family::Inet6,

@@ -111,6 +111,11 @@ impl Engine {
 
     /// Takes the next command that waits; whether there was one.
     pub(super) fn takes_command(&mut self, now: Time, actions: &mut Vec<Action>) -> bool {
+        // What nobody else has is to stay; nobody is asked any more once everything is put back.
+        let next = self.queue.front().map(|(_, command)| command);
+        if next == Some(&Command::Teardown) && self.conflicts.is_asking_first() {
+            return false;
+        }
         let Some((id, command)) = self.queue.pop_front() else {
             return false;
         };

@@ -12,7 +12,7 @@ use crate::kernel::{Address, Change, Form, PROTOCOL, Route, Via};
 use crate::{Command, Kernel};
 
 /// An address that was there before.
-fn found(host: &Host, nic: &str, address: &str, secondary: bool) -> Address {
+pub(super) fn found(host: &Host, nic: &str, address: &str, secondary: bool) -> Address {
     Address {
         index: host.index(nic),
         address: super::host::address(address),
@@ -73,7 +73,7 @@ fn grouped() -> (Host, Kernel) {
     (host, before)
 }
 
-fn tear_down(host: &mut Host) {
+pub(super) fn tear_down(host: &mut Host) {
     let id = host.begin(Command::Teardown);
     // The last address of an interface goes a moment after it moved.
     host.pass(Duration::from_secs(1));
