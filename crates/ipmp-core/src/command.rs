@@ -35,7 +35,8 @@ pub enum Command {
         /// For which family.
         family: Family,
     },
-    /// Set a logical's address (`ADDRESS`, `set`). The IPv4 broadcast address follows it.
+    /// Set a logical's address (`ADDRESS`, `set`). The IPv4 broadcast address follows it. One that is up
+    /// stays until the new one is in place; if another host has that, nothing changes.
     SetAddress {
         /// Of which logical.
         logical: LogicalName,
@@ -226,7 +227,8 @@ pub enum Answer {
     Created(LogicalName),
 }
 
-/// Why a command was not carried out. Nothing changed, but for [`Refusal::Taken`].
+/// Why a command was not carried out. Nothing changed, but for [`Refusal::Taken`] where no address was
+/// kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
@@ -236,8 +238,8 @@ pub enum Refusal {
     NoSuchAddress,
     /// The address is configured already, on this logical.
     AddressInUse(LogicalName),
-    /// The address is not brought up as another host on the link has it. It stays asked for, and is brought
-    /// up when the other host has it no more.
+    /// The address is not brought up as another host on the link has it. Unless it was to replace another
+    /// one it stays asked for, and is brought up when the other host has it no more.
     Taken {
         /// Which address.
         address: IpAddr,
@@ -245,6 +247,9 @@ pub enum Refusal {
         mac: MacAddress,
         /// Where it was heard.
         interface: InterfaceName,
+        /// The address that it was to replace, which stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<IpAddr>,
     },
     /// Only unit 0, the interface itself, takes this.
     PhysicalOnly,
@@ -296,10 +301,14 @@ impl fmt::Display for Refusal {
                 address,
                 mac,
                 interface,
-            } => write!(
-                f,
-                "{address} is in use by {mac} on {interface}; it comes up when that ends"
-            ),
+                kept,
+            } => {
+                write!(f, "{address} is in use by {mac} on {interface}; ")?;
+                match kept {
+                    Some(kept) => write!(f, "{kept} stays"),
+                    None => f.write_str("it comes up when that ends"),
+                }
+            }
             Self::PhysicalOnly => f.write_str("only the interface itself (unit 0) takes this"),
             Self::CannotRemovePhysical => f.write_str("can't remove interface"),
             Self::Placeholder => {

@@ -100,7 +100,7 @@ pub struct Engine {
     raising: BTreeSet<InterfaceName>,
     /// The plan under way.
     applying: Option<Plan>,
-    /// The command under way and what to return to if the kernel refuses it.
+    /// The command under way.
     pending: Option<turn::Pending>,
     /// Commands that wait for their turn.
     queue: VecDeque<(u64, Command)>,
@@ -376,6 +376,9 @@ impl Engine {
                 // What is where it goes already is told before it is taken from where it was.
                 self.announcements.due(now, &self.kernel, actions);
             }
+            if self.carries_out_checked(now, actions) {
+                continue;
+            }
             if self.applying.is_some() {
                 break;
             }
@@ -394,7 +397,7 @@ impl Engine {
             // Until then something is left to wait for.
             let waits = self.teardown.is_some() && !self.end();
             self.save(actions);
-            if waits || self.is_checking() {
+            if waits || self.awaits_others() {
                 break;
             }
             self.answer(actions);

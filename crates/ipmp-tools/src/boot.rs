@@ -313,6 +313,7 @@ impl Boot<'_, '_> {
                 address: conflict.address,
                 mac: conflict.mac,
                 interface: conflict.interface.clone(),
+                kept: None,
             };
             self.complain(format_args!("up: {name}: {refusal}"));
         }

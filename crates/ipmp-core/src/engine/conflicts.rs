@@ -65,6 +65,12 @@ impl Conflicts {
         rounds.for_each(|round| round.hear_out(now));
     }
 
+    /// Forgets an address that is not to be brought up any more.
+    pub(super) fn forget(&mut self, ip: IpAddr) {
+        self.addresses.remove(&ip);
+        self.find_deadline();
+    }
+
     /// Has an address tried again at once that another host has, as a command names it.
     pub(super) fn release(&mut self, now: Time, ip: IpAddr) {
         if let Some(state) = self.addresses.get_mut(&ip) {
@@ -172,7 +178,7 @@ impl Engine {
         let mut unasked: BTreeMap<Unasked, (IpAddr, usize)> = BTreeMap::new();
         // Seldom needed, and not to be looked for once for each of thousands of addresses.
         let holders = LazyCell::new(|| holders(&self.kernel));
-        for logical in &self.asked.logicals {
+        for logical in self.asked.logicals.iter().chain(self.candidate()) {
             let ip = logical.address.ip;
             if !logical.is_up() || logical.address.is_link_local6() || found.contains_key(&ip) {
                 continue;

@@ -16,10 +16,13 @@ impl Engine {
         let desired = layout.desired(&self.kernel);
         let ours = self.our_addresses();
         let retired = &self.retired;
+        let held_back = self.held_back(&desired);
         let mut plan = plan::plan(&self.kernel, &desired, &mut self.nexthops, |address| {
-            address.protocol == crate::kernel::PROTOCOL
-                || retired.contains(&(address.index, address.address))
-                || ours.contains(&(address.index, address.address.ip))
+            let key = (address.index, address.address);
+            let is_ours = address.protocol == crate::kernel::PROTOCOL
+                || retired.contains(&key)
+                || ours.contains(&(address.index, address.address.ip));
+            is_ours && held_back != Some(address.address.ip)
         });
         self.linger(now, &mut plan.operations);
         let index = &self.index;
@@ -106,15 +109,8 @@ impl Engine {
             // What we believe of the kernel did not hold.
             actions.push(Action::Observe);
         }
-        if let Some(error) = refused
-            && let Some(pending) = self.pending.take()
-        {
-            self.restore(pending.before);
-            let refusal = Refusal::Kernel(error.errno, error.text);
-            actions.push(Action::Answer {
-                id: pending.id,
-                answer: Err(refusal),
-            });
+        if let Some(error) = refused {
+            self.refuse(Refusal::Kernel(error.errno, error.text), actions);
         }
     }
 

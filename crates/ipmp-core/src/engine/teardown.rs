@@ -187,14 +187,8 @@ impl Engine {
         if teardown.plans <= MOST_PLANS {
             return true;
         }
-        if let Some(pending) = self.pending.take() {
-            self.restore(pending.before);
-            let reason = "the kernel does not put addresses back as they were".to_owned();
-            actions.push(Action::Answer {
-                id: pending.id,
-                answer: Err(Refusal::Invalid(reason)),
-            });
-        }
+        let reason = "the kernel does not put addresses back as they were".to_owned();
+        self.refuse(Refusal::Invalid(reason), actions);
         false
     }
 

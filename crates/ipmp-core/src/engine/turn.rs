@@ -1,39 +1,51 @@
 //! Commands: one at a time, answered when what it asked for is done, undone whole if the kernel refuses.
+//!
+//! One that brings up an address which others are to be asked for changes nothing until they were. What
+//! happens meanwhile is none of its doing, and stays if it is refused after all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{Engine, LogicalKey};
+use crate::asked::Logical;
 use crate::command::{Answer, Command, Refusal};
+use crate::desired::Desired;
 use crate::kernel::{Address, AddressKey};
 use crate::plan::Operation;
-use crate::{Action, Asked, Flags, InterfaceName, LogicalName, Time};
+use crate::{Action, Asked, Family, Flags, InterfaceName, LogicalName, Time};
 
-/// A command whose plan is under way.
+/// The command under way.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    pub(super) id: u64,
-    answer: Answer,
-    pub(super) before: Before,
-    /// What failed before it: not its fault.
-    failing: BTreeSet<Operation>,
-    /// Which addresses others are to be asked for before it is answered.
-    awaits: Awaits,
-    /// Whether all else was done for it.
-    is_checking: bool,
+pub(super) enum Pending {
+    /// Other hosts are asked first, for the address of this logical as it would be.
+    Asks {
+        id: u64,
+        command: Command,
+        candidate: Logical,
+    },
+    /// It waits until other hosts were asked for all addresses, and for nothing else.
+    AwaitsChecks { id: u64 },
+    /// It was carried out, and is answered when nothing is left to do for it.
+    CarriedOut(CarriedOut),
 }
 
-/// Which addresses others are to be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaits {
-    Nothing,
-    Address(IpAddr),
-    All,
+/// A command that was carried out, and its plans are under way.
+#[derive(Clone, Debug)]
+pub(super) struct CarriedOut {
+    id: u64,
+    answer: Answer,
+    before: Before,
+    /// What failed before it: not its fault.
+    failing: BTreeSet<Operation>,
+    /// The address that it brings up.
+    brings_up: Option<IpAddr>,
+    /// The address that gives way to another, and that one.
+    replaces: Option<(IpAddr, IpAddr)>,
 }
 
 /// What a command may change.
 #[derive(Clone, Debug)]
-pub(super) struct Before {
+struct Before {
     asked: Asked,
     places: BTreeMap<LogicalKey, LogicalName>,
     returning: BTreeSet<InterfaceName>,
@@ -44,69 +56,132 @@ pub(super) struct Before {
 impl Engine {
     /// Answers the command under way: nothing is left to do for it.
     pub(super) fn answer(&mut self, actions: &mut Vec<Action>) {
-        let Some(pending) = self.pending.take() else {
-            return;
+        let (id, answer) = match self.pending.take() {
+            Some(Pending::CarriedOut(done)) => {
+                let taken = done.brings_up.and_then(|ip| self.taken(ip, None));
+                (done.id, taken.map_or(Ok(done.answer), Err))
+            }
+            Some(Pending::AwaitsChecks { id }) => (id, Ok(Answer::Done)),
+            other => {
+                self.pending = other;
+                return;
+            }
         };
-        let taken = match pending.awaits {
-            Awaits::Address(ip) => Some(ip).zip(self.conflicts.taken_by(ip)),
-            Awaits::Nothing | Awaits::All => None,
-        };
-        let answer = match taken {
-            Some((address, (mac, interface))) => Err(Refusal::Taken {
-                address,
-                mac,
-                interface,
-            }),
-            None => Ok(pending.answer),
-        };
-        let id = pending.id;
         actions.push(Action::Answer { id, answer });
     }
 
-    /// Whether the command under way waits for other hosts to be asked. What else goes on meanwhile is not
-    /// its doing.
-    pub(super) fn is_checking(&mut self) -> bool {
-        let Some(pending) = &mut self.pending else {
-            return false;
+    /// Refuses the command under way, and undoes what it changed.
+    pub(super) fn refuse(&mut self, refusal: Refusal, actions: &mut Vec<Action>) {
+        let id = match self.pending.take() {
+            None => return,
+            Some(Pending::CarriedOut(done)) => {
+                self.restore(done.before);
+                done.id
+            }
+            Some(Pending::Asks { id, .. } | Pending::AwaitsChecks { id }) => id,
         };
-        pending.is_checking = match pending.awaits {
-            Awaits::Nothing => false,
-            Awaits::Address(ip) => self.conflicts.is_asking(ip),
-            Awaits::All => self.conflicts.is_asking_any(),
-        };
-        pending.is_checking
+        actions.push(Action::Answer {
+            id,
+            answer: Err(refusal),
+        });
+    }
+
+    /// The refusal of an address that another host has; `kept` is in service in its stead.
+    fn taken(&self, address: IpAddr, kept: Option<IpAddr>) -> Option<Refusal> {
+        let (mac, interface) = self.conflicts.taken_by(address)?;
+        Some(Refusal::Taken {
+            address,
+            mac,
+            interface,
+            kept,
+        })
+    }
+
+    /// Whether the command under way waits for other hosts to be asked.
+    pub(super) fn awaits_others(&self) -> bool {
+        match &self.pending {
+            None | Some(Pending::CarriedOut(_)) => false,
+            Some(Pending::Asks { .. }) => true,
+            Some(Pending::AwaitsChecks { .. }) => self.conflicts.is_asking_any(),
+        }
+    }
+
+    /// The logical that the command under way is to bring up once others were asked for its address.
+    pub(super) const fn candidate(&self) -> Option<&Logical> {
+        match &self.pending {
+            Some(Pending::Asks { candidate, .. }) => Some(candidate),
+            _ => None,
+        }
     }
 
     /// Whether an operation is done because of the command under way.
     pub(super) fn is_by_command(&self, operation: &Operation) -> bool {
-        let Some(pending) = &self.pending else {
-            return false;
-        };
-        let is_meant = match pending.awaits {
-            _ if !pending.is_checking => true,
-            Awaits::Address(ip) => self.about(operation).1 == Some(ip),
-            Awaits::Nothing | Awaits::All => false,
-        };
-        is_meant && !pending.failing.contains(operation)
+        match &self.pending {
+            Some(Pending::CarriedOut(done)) => !done.failing.contains(operation),
+            _ => false,
+        }
     }
 
-    /// The address that a command is to bring up.
-    fn brought_up(&self, command: &Command) -> Option<IpAddr> {
-        match command {
+    /// The address that stays as yet, as the command under way replaces it by one that is not in place.
+    pub(super) fn held_back(&self, desired: &Desired) -> Option<IpAddr> {
+        let Some(Pending::CarriedOut(done)) = &self.pending else {
+            return None;
+        };
+        let (old, new) = done.replaces?;
+        let mut wanted = desired.addresses.keys().filter(|(_, on)| on.ip == new);
+        let is_missing = wanted.any(|key| !self.kernel.addresses.contains_key(key));
+        is_missing.then_some(old)
+    }
+
+    /// The logical that a command has brought up.
+    fn brought_up(&self, command: &Command) -> Option<Logical> {
+        let logical = match command {
             Command::SetFlag {
                 logical,
                 family,
                 flag: Flags::UP,
                 on: true,
                 ..
-            } => {
-                let home = self.find(logical, *family)?;
-                Some(self.homed_at(&home, *family)?.address.ip)
+            } => self.named_now(logical, *family),
+            Command::SetAddress { logical, address } => self.named_now(logical, address.family()),
+            Command::Move { address, .. } => {
+                let mut logicals = self.asked.logicals.iter();
+                logicals.find(|logical| logical.address.ip == *address)
             }
-            Command::SetAddress { address, .. } => Some(address.ip),
-            Command::Move { address, .. } => Some(*address),
             _ => None,
+        };
+        logical.filter(|logical| logical.is_up()).cloned()
+    }
+
+    /// The address that a command replaces by another, and that one.
+    fn replaced(&self, command: &Command) -> Option<(IpAddr, IpAddr)> {
+        let Command::SetAddress { logical, address } = command else {
+            return None;
+        };
+        let old = self.named_now(logical, address.family())?.address.ip;
+        let is_other = !old.is_unspecified() && old != address.ip;
+        is_other.then_some((old, address.ip))
+    }
+
+    fn named_now(&self, name: &LogicalName, family: Family) -> Option<&Logical> {
+        self.homed_at(&self.find(name, family)?, family)
+    }
+
+    /// A command that calls a logical by the name it has now: it may have moved since.
+    fn renamed(&self, command: &Command, candidate: &Logical) -> Command {
+        let place = self.place_of(candidate);
+        let is_there = self.link(&place.interface).is_some();
+        let name = if is_there {
+            place
+        } else {
+            candidate.home.clone()
+        };
+        let mut command = command.clone();
+        if let Command::SetFlag { logical, .. } | Command::SetAddress { logical, .. } = &mut command
+        {
+            *logical = name;
         }
+        command
     }
 
     /// Takes the next command that waits; whether there was one.
@@ -119,8 +194,56 @@ impl Engine {
         let Some((id, command)) = self.queue.pop_front() else {
             return false;
         };
-        self.failures.release(now);
-        self.contests.release();
+        if command == Command::AwaitChecks {
+            self.pending = Some(Pending::AwaitsChecks { id });
+        } else {
+            self.carry_out(now, id, command, false, actions);
+        }
+        true
+    }
+
+    /// Carries out the command under way that waited for others to be asked, or refuses it; whether the
+    /// time for that has come.
+    pub(super) fn carries_out_checked(&mut self, now: Time, actions: &mut Vec<Action>) -> bool {
+        let Some(Pending::Asks {
+            id,
+            command,
+            candidate,
+        }) = &self.pending
+        else {
+            return false;
+        };
+        let (id, ip) = (*id, candidate.address.ip);
+        if self.conflicts.is_asking(ip) {
+            return false;
+        }
+        let command = self.renamed(command, candidate);
+        // The address that it was to replace is better than none.
+        let kept = self.replaced(&command).map(|(old, _)| old);
+        if kept.is_some()
+            && let Some(refusal) = self.taken(ip, kept)
+        {
+            self.conflicts.forget(ip);
+            self.refuse(refusal, actions);
+            return true;
+        }
+        if self.applying.is_some() {
+            return false;
+        }
+        self.pending = None;
+        self.carry_out(now, id, command, true, actions);
+        true
+    }
+
+    /// Carries out a command, unless others are to be asked first, and were not.
+    fn carry_out(
+        &mut self,
+        now: Time,
+        id: u64,
+        command: Command,
+        is_checked: bool,
+        actions: &mut Vec<Action>,
+    ) {
         // Whatever stands in the way of putting everything back, it is what that command cannot do.
         let failing = match command {
             Command::Teardown => BTreeSet::new(),
@@ -133,42 +256,54 @@ impl Engine {
             retired: self.retired.clone(),
             found: self.found.clone(),
         };
+        let replaces = self.replaced(&command);
         let outcome = self.command(now, command.clone(), actions);
         self.index.renew_asked(&self.asked);
         self.forget_found();
-        match outcome {
-            Ok(answer) => {
-                let ip = self.brought_up(&command);
-                if let Some(ip) = ip {
-                    self.conflicts.release(now, ip);
-                }
-                let awaits = match (&command, ip) {
-                    (Command::AwaitChecks, _) => Awaits::All,
-                    (Command::SetFlag { wait: false, .. }, _) | (_, None) => Awaits::Nothing,
-                    (_, Some(ip)) => Awaits::Address(ip),
-                };
-                self.pending = Some(Pending {
-                    id,
-                    answer,
-                    before,
-                    failing,
-                    awaits,
-                    is_checking: false,
-                });
-            }
+        let answer = match outcome {
+            Ok(answer) => answer,
             Err(refusal) => {
                 self.restore(before);
                 actions.push(Action::Answer {
                     id,
                     answer: Err(refusal),
                 });
+                return;
+            }
+        };
+        let is_waited_for = !matches!(command, Command::SetFlag { wait: false, .. });
+        let brought_up = self.brought_up(&command);
+        if let Some(candidate) = &brought_up
+            && !is_checked
+        {
+            self.conflicts.release(now, candidate.address.ip);
+            if is_waited_for && self.is_withheld(candidate) {
+                // It can be done; now it is tried whether it may.
+                let candidate = candidate.clone();
+                self.restore(before);
+                self.pending = Some(Pending::Asks {
+                    id,
+                    command,
+                    candidate,
+                });
+                return;
             }
         }
-        true
+        self.failures.release(now);
+        self.contests.release();
+        let brings_up = brought_up.map(|logical| logical.address.ip);
+        self.pending = Some(Pending::CarriedOut(CarriedOut {
+            id,
+            answer,
+            before,
+            failing,
+            brings_up: brings_up.filter(|_| is_waited_for),
+            replaces,
+        }));
     }
 
     /// Returns to what was before a command.
-    pub(super) fn restore(&mut self, before: Before) {
+    fn restore(&mut self, before: Before) {
         self.asked = before.asked;
         self.index.renew_asked(&self.asked);
         let places = std::mem::replace(&mut self.places, before.places);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::conflicts::{asking, ms, take, up};
-use super::host::Host;
+use super::conflicts::{asking, conflicts, lab1, ms, take, unwaited, up};
+use super::host::{Host, address};
+use super::labs::LAB1;
 use super::teardown::{found, tear_down};
 use crate::kernel::Change;
-use crate::{Answer, Command};
+use crate::{Answer, Command, Message, Refusal};
 
 /// Two members, the first one with a test address that stood there before IPMP.
 fn with_found_test_address() -> Host {
@@ -42,25 +43,8 @@ fn teardown_waits_for_what_others_are_being_asked_for() {
     host.ifconfig("ge1 addif 192.168.0.90");
     host.ifconfig("ge1 addif 192.168.0.91");
     take(&mut host, "192.168.0.91");
-    for name in ["ge1:1", "ge1:2"] {
-        let Command::SetFlag {
-            logical,
-            family,
-            flag,
-            on,
-            ..
-        } = up(name)
-        else {
-            unreachable!()
-        };
-        host.begin(Command::SetFlag {
-            logical,
-            family,
-            flag,
-            on,
-            wait: false,
-        });
-    }
+    host.begin(unwaited("ge1:1"));
+    host.begin(unwaited("ge1:2"));
     let id = host.begin(Command::Teardown);
     host.pass(ms(110));
     assert_eq!(host.answer(id), None);
@@ -69,4 +53,143 @@ fn teardown_waits_for_what_others_are_being_asked_for() {
     assert!(host.engine.is_over());
     assert_eq!(host.holders("192.168.0.90"), ["ge1"]);
     assert_eq!(host.holders("192.168.0.91"), [""; 0]);
+}
+
+fn set_address(name: &str, ip: &str) -> Command {
+    Command::SetAddress {
+        logical: name.parse().unwrap(),
+        address: address(ip),
+    }
+}
+
+fn has_said_no(answer: Option<Result<Answer, Refusal>>) -> bool {
+    matches!(answer, Some(Err(Refusal::Kernel(..))))
+}
+
+/// How often the log has a line, read or not.
+fn failed_over(host: &Host, from: &str, to: &str) -> usize {
+    let message = Message::FailedOver {
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+    };
+    let mut lines = host.log.clone();
+    lines.retain(|line| *line == message.to_string());
+    lines.len()
+}
+
+#[test]
+fn an_address_stays_until_the_one_that_replaces_it_is_in_place() {
+    let mut host = lab1();
+    host.operations.clear();
+    let id = host.begin(set_address("ge0", "192.168.0.90"));
+    host.pass(ms(110));
+    assert_eq!(host.operations, [""; 0]);
+    assert_eq!(host.list(), LAB1);
+    assert_eq!(host.answer(id), None);
+    host.pass(ms(10));
+    assert_eq!(host.answer(id), Some(Ok(Answer::Done)));
+    assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+    assert_eq!(host.list(), LAB1.replace(".86", ".90"));
+}
+
+#[test]
+fn an_address_stays_if_another_host_has_the_one_that_is_to_replace_it() {
+    let mut host = lab1();
+    take(&mut host, "192.168.0.90");
+    host.operations.clear();
+    host.log.clear();
+    let saved = host.saved.clone();
+    assert_eq!(
+        host.ifconfig("ge0 192.168.0.90"),
+        "192.168.0.90: 192.168.0.90 is in use by 8:0:20:1:2:3 on ge0; 192.168.0.86 stays"
+    );
+    host.pass(Duration::from_mins(10));
+    assert_eq!(host.operations, [""; 0]);
+    assert_eq!(host.list(), LAB1);
+    assert_eq!(host.saved, saved);
+    assert_eq!(conflicts(&host), []);
+    assert_eq!(host.log, [""; 0]);
+    // One that is not up is not in service, and there is nothing to keep.
+    host.ifconfig("ge0 down");
+    assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
+    assert!(
+        host.ifconfig("ge0 up")
+            .ends_with("it comes up when that ends")
+    );
+}
+
+#[test]
+fn an_address_stays_if_the_kernel_refuses_the_one_that_is_to_replace_it() {
+    for is_asked_for in [false, true] {
+        let mut host = lab1();
+        host.configure(crate::Settings {
+            duplicate_address_detection: is_asked_for,
+            ..crate::Settings::default()
+        });
+        host.operations.clear();
+        host.refused.push("192.168.0.90".to_owned());
+        assert_eq!(host.ifconfig("ge0 192.168.0.90"), "192.168.0.90: refused");
+        host.pass(Duration::from_mins(10));
+        let of_old = host
+            .operations
+            .iter()
+            .filter(|o| o.contains("192.168.0.86/"));
+        assert_eq!(of_old.collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(host.list(), LAB1);
+        host.refused.clear();
+        assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
+        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+        assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+    }
+}
+
+#[test]
+fn an_address_that_is_to_be_replaced_fails_over_meanwhile() {
+    let mut host = lab1();
+    let id = host.begin(set_address("ge0", "192.168.0.90"));
+    host.pass(ms(50));
+    host.carrier("ge0", false);
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+    assert_eq!(host.answer(id), None);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge1"]);
+    // It was called by where it was.
+    assert_eq!(host.answer(id), Some(Ok(Answer::Done)));
+}
+
+#[test]
+fn whatever_the_kernel_refuses_after_the_check_refuses_the_command() {
+    let mut host = lab1();
+    host.ifconfig("ge0 addif 10.1.0.1");
+    let before = host.list();
+    host.refused.push("route 10.1.0.0/24".to_owned());
+    assert_eq!(host.ifconfig("ge0:2 up"), "up: refused");
+    assert_eq!(host.list(), before);
+    assert_eq!(host.holders("10.1.0.1"), [""; 0]);
+    host.refused.clear();
+    assert_eq!(host.ifconfig("ge0:2 up"), "");
+    assert_eq!(host.holders("10.1.0.1"), ["ge0"]);
+}
+
+#[test]
+fn what_happened_during_the_check_stays_if_the_command_is_refused() {
+    let mut host = lab1();
+    host.ifconfig("ge0 addif 192.168.0.90");
+    host.refused.push("192.168.0.90".to_owned());
+    let id = host.begin(up("ge0:2"));
+    host.pass(ms(50));
+    host.carrier("ge1", false);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+    host.operations.clear();
+    host.pass(ms(100));
+    assert!(has_said_no(host.answer(id)));
+    host.pass(Duration::from_mins(1));
+    let again = host
+        .operations
+        .iter()
+        .filter(|o| o.contains("192.168.0.88/"));
+    assert_eq!(again.collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(failed_over(&host, "ge1", "ge0"), 1);
 }

@@ -58,6 +58,17 @@ pub(super) fn up(name: &str) -> Command {
     }
 }
 
+/// The same by somebody who does not wait for others to be asked.
+pub(super) fn unwaited(name: &str) -> Command {
+    Command::SetFlag {
+        logical: name.parse().unwrap(),
+        family: Family::Inet,
+        flag: Flags::UP,
+        on: true,
+        wait: false,
+    }
+}
+
 /// When and where others were asked for an address, in milliseconds after `start`.
 pub(super) fn asked(host: &Host, start: Time, text: &str) -> Vec<(u128, String)> {
     let asked = host.enquiries.iter().filter(|(.., on)| *on == ip(text));
@@ -213,7 +224,7 @@ fn a_command_that_names_it_and_new_settings_have_it_tried_again_at_once() {
     take(&mut host, "192.168.0.91");
     let refused = host.ifconfig("ge0 192.168.0.91");
     assert!(refused.contains("192.168.0.91 is in use by 8:0:20:1:2:3"));
-    assert_eq!(host.holders("192.168.0.90"), [""; 0]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
 }
 
 #[test]
@@ -595,13 +606,7 @@ fn who_brings_many_up_waits_once() {
         let Ok(Answer::Created(logical)) = created else {
             panic!("{created:?}");
         };
-        numbers.push(host.begin(Command::SetFlag {
-            logical,
-            family: Family::Inet,
-            flag: Flags::UP,
-            on: true,
-            wait: false,
-        }));
+        numbers.push(host.begin(unwaited(&logical.to_string())));
     }
     take(&mut host, "10.1.0.7");
     assert_eq!(host.now, start);
@@ -673,13 +678,21 @@ fn events_and_refusals_can_be_written_down() {
         assert!(!text.contains("wait"), "as it was: {text}");
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
     }
-    let refusal = Refusal::Taken {
-        address: ip("192.168.0.86"),
-        mac: RIVAL,
-        interface: "ge0".parse().unwrap(),
-    };
-    let text = serde_json::to_string(&refusal).unwrap();
-    assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
+    for command in [unwaited("ge0"), Command::AwaitChecks] {
+        let text = serde_json::to_string(&command).unwrap();
+        assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), command);
+    }
+    for kept in [None, Some(ip("192.168.0.90"))] {
+        let refusal = Refusal::Taken {
+            address: ip("192.168.0.86"),
+            mac: RIVAL,
+            interface: "ge0".parse().unwrap(),
+            kept,
+        };
+        let text = serde_json::to_string(&refusal).unwrap();
+        assert_eq!(text.contains("kept"), kept.is_some());
+        assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
+    }
 }
 
 #[test]
