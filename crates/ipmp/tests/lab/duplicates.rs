@@ -13,13 +13,16 @@ use ipmp_linux::announce::Announcer;
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, PATIENCE, reaches, same};
-use crate::scene::{DATA0, DATA1, Fault, QUICK, TEST0, TEST1, by_hand, fd, text_of, within};
+use crate::scene::{
+    DATA0, DATA1, Fault, QUICK, TEST0, TEST1, by_hand, fd, loses_nothing, text_of, within,
+};
 use crate::tap::{Packet, Tap};
 
 tests![
     address_that_another_host_has_is_not_brought_up,
     inet6_address_that_another_host_has_is_not_brought_up,
     address_that_becomes_free_is_brought_up,
+    address_stays_if_another_host_has_its_successor,
     others_are_asked_three_times_before_an_address_is_brought_up,
     boot_tells_each_conflict_and_brings_up_the_rest,
     boot_asks_for_all_addresses_together,
@@ -291,6 +294,29 @@ fn address_that_becomes_free_is_brought_up() -> Result<(), Failed> {
     bed.awaits_peace(PATIENCE)?;
     reaches(&bed.host2, "192.168.0.86")?;
     bed.awaits_neighbour(DATA0, bed.ge0.mac)
+}
+
+fn address_stays_if_another_host_has_its_successor() -> Result<(), Failed> {
+    let bed = Bed::lab1(QUICK)?;
+    let wanted = Ipv4Addr::new(192, 168, 0, 90);
+    let rival = Rival::with(&bed, wanted)?;
+    let pings = bed.pings(DATA0)?;
+    let mac = rival.nic.mac;
+    let reason = format!("{wanted} is in use by {mac} on ge0; {DATA0} stays");
+    let output = bed.host1.run(&format!("ifconfig ge0 {wanted}"))?;
+    same("exit status", &output.status.code(), &Some(1))?;
+    let is_told = output.stderr.ends_with(&format!("{reason}\n"));
+    same(&output.stderr, &is_told, &true)?;
+    same("holders", &bed.holders(wanted)?, &Vec::<String>::new())?;
+    bed.lists(Moment::Lab1, true)?;
+    bed.has_had_no_conflict()?;
+    loses_nothing("ping", &pings.stop()?)?;
+
+    rival.gives_up(wanted)?;
+    bed.types(&format!("ifconfig ge0 {wanted}"))?;
+    same("holders", &bed.holders(wanted)?, &vec!["ge0".to_owned()])?;
+    same("holders", &bed.holders(DATA0)?, &Vec::<String>::new())?;
+    reaches(&bed.host2, &wanted.to_string())
 }
 
 fn others_are_asked_three_times_before_an_address_is_brought_up() -> Result<(), Failed> {
