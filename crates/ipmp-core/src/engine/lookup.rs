@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Engine;
 use crate::asked::Logical;
 use crate::command::Refusal;
-use crate::kernel::Link;
+use crate::kernel::{Address, Link};
 use crate::{Family, InterfaceName, LogicalName};
 
 impl Engine {
@@ -53,14 +53,10 @@ impl Engine {
         name: &LogicalName,
         family: Family,
     ) -> Result<&mut Logical, Refusal> {
-        if self.find(name, family).is_none() {
-            let foreign = self
-                .foreign_logicals(&name.interface)
-                .into_iter()
-                .find(|(there, address)| there == name && address.address.family() == family);
-            if let Some((home, address)) = foreign {
-                self.adopt_address(&home, &address);
-            }
+        if self.find(name, family).is_none()
+            && let Some((home, address)) = self.foreign_named(name, family)
+        {
+            self.adopt_address(&home, &address);
         }
         let Some(home) = self.find(name, family) else {
             let refusal = if self.is_home(name, family) {
@@ -98,9 +94,18 @@ impl Engine {
     }
 
     pub(super) fn foreign_at(&self, name: &LogicalName, family: Family) -> bool {
-        self.foreign_logicals(&name.interface)
-            .iter()
-            .any(|(there, address)| there == name && address.address.family() == family)
+        self.foreign_named(name, family).is_some()
+    }
+
+    /// Somebody else's logical called `name`.
+    pub(super) fn foreign_named(
+        &self,
+        name: &LogicalName,
+        family: Family,
+    ) -> Option<(LogicalName, Address)> {
+        let foreign = self.foreign_logicals(&name.interface);
+        let mut foreign = foreign.into_iter();
+        foreign.find(|(there, address)| there == name && address.address.family() == family)
     }
 
     /// Refuses an address that another logical has.

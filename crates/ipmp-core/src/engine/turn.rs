@@ -158,7 +158,12 @@ impl Engine {
         let Command::SetAddress { logical, address } = command else {
             return None;
         };
-        let old = self.named_now(logical, address.family())?.address.ip;
+        let family = address.family();
+        let old = match self.named_now(logical, family) {
+            Some(logical) => logical.address.ip,
+            // Somebody else's, which is to become ours.
+            None => self.foreign_named(logical, family)?.1.address.ip,
+        };
         let is_other = !old.is_unspecified() && old != address.ip;
         is_other.then_some((old, address.ip))
     }

@@ -62,7 +62,7 @@ fn set_address(name: &str, ip: &str) -> Command {
     }
 }
 
-fn has_said_no(answer: Option<Result<Answer, Refusal>>) -> bool {
+fn has_said_no(answer: Option<&Result<Answer, Refusal>>) -> bool {
     matches!(answer, Some(Err(Refusal::Kernel(..))))
 }
 
@@ -117,6 +117,29 @@ fn an_address_stays_if_another_host_has_the_one_that_is_to_replace_it() {
         host.ifconfig("ge0 up")
             .ends_with("it comes up when that ends")
     );
+}
+
+#[test]
+fn an_address_of_somebody_else_stays_as_it_is_if_it_cannot_be_replaced() {
+    for is_taken in [false, true] {
+        let mut host = asking(&["ge0"]);
+        let theirs = found(&host, "ge0", "192.168.0.86", false);
+        host.change(Change::Address(theirs));
+        let before = host.kernel.clone();
+        if is_taken {
+            take(&mut host, "192.168.0.90");
+        } else {
+            host.refused.push("192.168.0.90".to_owned());
+        }
+        assert_ne!(host.ifconfig("ge0 192.168.0.90"), "");
+        host.pass(Duration::from_mins(10));
+        assert_eq!(host.kernel, before);
+        host.rivals.clear();
+        host.refused.clear();
+        assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
+        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+        assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+    }
 }
 
 #[test]
@@ -184,7 +207,7 @@ fn what_happened_during_the_check_stays_if_the_command_is_refused() {
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
     host.operations.clear();
     host.pass(ms(100));
-    assert!(has_said_no(host.answer(id)));
+    assert!(has_said_no(host.answer(id).as_ref()));
     host.pass(Duration::from_mins(1));
     let again = host
         .operations
