@@ -14,7 +14,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, PATIENCE, same};
-use crate::scene::{DATA0, DATA1, Fault, QUICK, TEST0, by_hand, fd, loses_nothing};
+use crate::scene::{DATA0, DATA1, Fault, QUICK, by_hand, fd, loses_nothing};
 
 tests![
     host_is_as_it_was_after_failover_and_failback,
@@ -182,18 +182,21 @@ fn host_is_as_it_was_when_the_daemon_was_killed() -> Result<(), Failed> {
 
 fn host_is_as_it_was_with_its_own_test_address_out_of_service() -> Result<(), Failed> {
     let bed = Bed::configured()?;
-    by_hand(&bed.host1, "ip addr add 192.168.0.87/24 brd + dev ge0")?;
+    // The last one on ge0, in the order in which it is put back.
+    let test_address = "192.168.0.91";
+    let line = format!("ip addr add {test_address}/24 brd + dev ge0");
+    by_hand(&bed.host1, &line)?;
     let before = bed.dump()?;
     bed.types("ifconfig ge0 group g")?;
     bed.types("ifconfig ge1 group g")?;
     let snapshot = bed.snapshot()?;
     let mut logicals = snapshot.interfaces.iter().flat_map(|nic| &nic.logicals);
-    let logical = logicals.find(|logical| logical.address.ip == TEST0);
+    let logical = logicals.find(|logical| logical.address.ip.to_string() == test_address);
     let name = &logical.ok_or("the test address is not listed")?.name;
     bed.types(&format!("ifconfig {name} deprecated -failover"))?;
     bed.types("if_mpadm -d ge0")?;
     wait_until("it is out of service", PATIENCE, || {
-        bed.has_address(&TEST0.to_string()).is_ok_and(|has| !has)
+        bed.has_address(test_address).is_ok_and(|has| !has)
     })?;
     // The next daemon knows of it by what was saved only.
     bed.signals_daemon(Signal::SIGKILL)?;
