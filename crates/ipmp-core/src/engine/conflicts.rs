@@ -4,7 +4,7 @@
 //! |---|---|
 //! | is to be brought up and was not in service | *withheld* until others were asked three times and none claimed it |
 //! | is claimed meanwhile | stays withheld: DUPLICATE, said once, tried again after 10 s to 5 minutes and when a command names it |
-//! | is to be brought up where no link runs | is brought up, as nobody can be asked, which is said; others are when a link runs |
+//! | is to be brought up where no link runs | waits for one that was put up less than 5 s ago; else it is brought up, as nobody can be asked, which is said; others are asked when a link runs |
 //! | is in service: the kernel held it, or it was brought up | never withheld; failover and failback wait for nothing |
 //! | was put into place | others are asked twice meanwhile; once, later, if they were before |
 //! | is claimed while in service | stays; said once, defended by an announcement every 10 s to 5 minutes; over when asking brings no claim for a minute |
@@ -19,12 +19,12 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use state::{Outcome, Rival, Round, Serving, State, Taken};
+use state::{NEGOTIATION, Outcome, Rival, Round, Serving, State, Taken};
 
 use super::Engine;
 use crate::action::Announcement;
 use crate::asked::Logical;
-use crate::kernel::{Link, LinkKind, PROTOCOL};
+use crate::kernel::{Change, Link, LinkKind, PROTOCOL};
 use crate::message::Unasked;
 use crate::snapshot::Conflict;
 use crate::{Action, Claim, Enquiry, Family, InterfaceName, Kernel, MacAddress, Message, Time};
@@ -36,6 +36,8 @@ pub(super) struct Conflicts {
     /// When there is something to do for one of them at the earliest. Found when they change, as it is asked
     /// for far more often.
     deadline: Option<Time>,
+    /// When links were put up lately.
+    put_up: BTreeMap<u32, Time>,
     /// What the driver was told last to listen for.
     listening: BTreeSet<(u32, IpAddr)>,
     /// Enquiries of which the driver has not told yet whether they left, in the order of the actions.
@@ -50,6 +52,25 @@ impl Conflicts {
     fn find_deadline(&mut self) {
         let states = self.addresses.values();
         self.deadline = states.filter_map(State::next_deadline).min();
+    }
+
+    /// Takes note of links that appear or are put up, before the kernel's picture does: they may still be
+    /// negotiating.
+    pub(super) fn observe(&mut self, now: Time, change: &Change, kernel: &Kernel) {
+        let is_new = |link: &&Link| {
+            let was = kernel.links.get(&link.index);
+            was.is_none_or(|was| link.up && !was.up)
+        };
+        match change {
+            Change::Link(link) if is_new(&link) => {
+                self.put_up.insert(link.index, now);
+            }
+            Change::Resync(seen) => {
+                let links = seen.links.values().filter(is_new);
+                self.put_up.extend(links.map(|link| (link.index, now)));
+            }
+            _ => {}
+        }
     }
 
     /// Takes note that an address was put into place on a link.
@@ -87,7 +108,8 @@ impl Conflicts {
         self.find_deadline();
     }
 
-    /// Whether others are being asked for an address that is to be brought up.
+    /// Whether others are being asked for an address that is to be brought up, or a link to ask them on is
+    /// waited for.
     pub(super) fn is_asking(&self, ip: IpAddr) -> bool {
         self.addresses.get(&ip).is_some_and(State::is_asking)
     }
@@ -112,7 +134,7 @@ impl Conflicts {
     pub(super) fn taken_by(&self, ip: IpAddr) -> Option<(MacAddress, InterfaceName)> {
         match self.addresses.get(&ip)? {
             State::Taken(taken) => Some((taken.rival.mac, taken.rival.interface.clone())),
-            State::Asking(_) | State::Serving(_) => None,
+            State::Waiting(_) | State::Asking(_) | State::Serving(_) => None,
         }
     }
 
@@ -120,7 +142,7 @@ impl Conflicts {
     pub(super) fn seen(&self) -> Vec<Conflict> {
         let conflicts = self.addresses.iter().filter_map(|(&address, state)| {
             let (rival, again) = match state {
-                State::Asking(_) => return None,
+                State::Waiting(_) | State::Asking(_) => return None,
                 State::Taken(taken) => (&taken.rival, Some(taken.again)),
                 State::Serving(serving) => (&serving.dispute.as_ref()?.rival, None),
             };
@@ -173,6 +195,8 @@ impl Engine {
         if self.teardown.is_some() {
             return;
         }
+        let put_up = &mut self.conflicts.put_up;
+        put_up.retain(|_, at| now < *at + NEGOTIATION);
         let mut known = std::mem::take(&mut self.conflicts.addresses);
         let mut found = BTreeMap::new();
         let mut unasked: BTreeMap<Unasked, (IpAddr, usize)> = BTreeMap::new();
@@ -241,11 +265,16 @@ impl Engine {
         if !self.is_asked_for(logical) {
             return put_off(now, withheld);
         }
-        let Reach { links, unasked } = self.reach(logical);
+        let Reach {
+            links,
+            awaited,
+            unasked,
+        } = self.reach(logical);
         let is_there = |round: &Round| links.contains(&round.index);
         let Some(&index) = links.first() else {
+            let waiting = awaited.map(State::Waiting);
             let unasked = || serving(Serving::unasked(unasked), place);
-            return put_off(now, withheld).or_else(|| Some(unasked()));
+            return put_off(now, withheld).or_else(|| Some(waiting.unwrap_or_else(unasked)));
         };
         Some(match withheld {
             Some(State::Asking(round)) if is_there(&round) => match round.outcome() {
@@ -309,6 +338,9 @@ impl Engine {
                 let is_worse = self.failed.contains(name) || self.is_offline(name);
                 links.insert((is_worse, *name != place, name != home, link.index));
             }
+            let put_up = self.conflicts.put_up.get(&link.index);
+            let until = put_up.map(|&at| at + NEGOTIATION);
+            reach.awaited = reach.awaited.max(until);
             reach.unasked = Some(Unasked::NoLink);
         }
         reach.links = links.into_iter().map(|(.., index)| index).collect();
@@ -443,7 +475,7 @@ impl Engine {
                     taken.claimed(now, rival);
                 }
                 Some(State::Serving(serving)) => is_news |= serving.claimed(now, rival),
-                None => {}
+                Some(State::Waiting(_)) | None => {}
             }
         }
         self.conflicts.find_deadline();
@@ -457,6 +489,8 @@ struct Reach {
     /// The links that they can be asked on now, the best one first: where it will be, where it belongs, any
     /// other member of the group; none that has failed while there is another.
     links: Vec<u32>,
+    /// Until when a link is waited for that was put up a moment ago.
+    awaited: Option<Time>,
     /// What keeps them from being asked where there is no such link, and others all the same.
     unasked: Option<Unasked>,
 }

@@ -23,6 +23,7 @@ impl Engine {
                 Change::Link(_) | Change::LinkGone(_) | Change::Resync(_)
             );
             self.shadows.observe(now, &change, &self.kernel);
+            self.conflicts.observe(now, &change, &self.kernel);
             // What is put back as it was comes in the place of ours: nobody undoes anything.
             if self.teardown.is_none() {
                 let index = &self.index;

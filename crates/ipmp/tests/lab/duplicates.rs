@@ -48,9 +48,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const UP: &str = "ifconfig ge0 plumb 192.168.0.86 netmask + broadcast + group testgrp2 up";
 
 /// Another host on the switch, with addresses of ours.
-struct Rival {
+pub(crate) struct Rival {
     host: Host,
-    nic: Nic,
+    pub(crate) nic: Nic,
 }
 
 impl Rival {
@@ -67,7 +67,7 @@ impl Rival {
     }
 
     /// One that has an address.
-    fn with(bed: &Bed, ip: impl Into<IpAddr>) -> Result<Self, Failed> {
+    pub(crate) fn with(bed: &Bed, ip: impl Into<IpAddr>) -> Result<Self, Failed> {
         let rival = Self::of(bed)?;
         rival.takes(ip)?;
         Ok(rival)

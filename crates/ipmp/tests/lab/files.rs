@@ -12,6 +12,7 @@ use libtest_mimic::Failed;
 use nix::sys::signal::Signal;
 
 use crate::bed::{Bed, PATIENCE, find, reaches, same};
+use crate::scene::DATA1;
 
 tests![
     boot_seed_hme0_and_hme1,
@@ -389,6 +390,8 @@ fn boot_with_a_nic_missing_and_nobody_to_take_its_address() -> Result<(), Failed
     })?;
     // Its link comes up a little later.
     bed.awaits_state("ge1", InterfaceState::Ok)?;
+    // And others are asked then.
+    bed.awaits_holder(DATA1, "ge1")?;
     same("flags of ge1", bed.flags("ge1")?.as_str(), "1000843")?;
     reaches(&bed.host2, "192.168.0.88")
 }

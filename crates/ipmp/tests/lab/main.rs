@@ -37,6 +37,7 @@ mod inet6;
 mod journal;
 mod killed;
 mod labs;
+mod late_links;
 mod limits;
 mod moving;
 mod ordinary_user;
@@ -98,6 +99,7 @@ fn others() -> Vec<Test> {
         inet6::TESTS,
         journal::TESTS,
         labs::TESTS,
+        late_links::TESTS,
         moving::TESTS,
         ordinary_user::TESTS,
         privileges::TESTS,

@@ -12,6 +12,9 @@ const ENQUIRIES: u8 = 3;
 /// hosts in mind; servers on a wired link answer within a millisecond, and an administrator waits.
 const ANSWER: Duration = Duration::from_millis(40);
 
+/// How long after it was put up a link is waited for: copper negotiates for one to four seconds.
+pub(super) const NEGOTIATION: Duration = Duration::from_secs(5);
+
 /// After how many enquiries in a row that did not leave nobody can be asked.
 const UNSENT: u8 = 10;
 
@@ -47,6 +50,8 @@ const SLOT: Duration = Duration::from_millis(10);
 /// How far it is known of one address.
 #[derive(Clone, Debug)]
 pub(super) enum State {
+    /// No link runs on which others could be asked, but one may in a moment; it is withheld until then.
+    Waiting(Time),
     /// Others are asked for it; it is withheld meanwhile.
     Asking(Round),
     /// Another host has it; it is withheld.
@@ -350,7 +355,7 @@ impl State {
         match self {
             Self::Asking(round) => Some(round),
             Self::Taken(taken) => taken.round.as_mut(),
-            Self::Serving(_) => None,
+            Self::Waiting(_) | Self::Serving(_) => None,
         }
     }
 
@@ -366,6 +371,7 @@ impl State {
     /// When there is something to do.
     pub(super) fn next_deadline(&self) -> Option<Time> {
         match self {
+            Self::Waiting(until) => Some(*until),
             Self::Asking(round) => round.next_deadline(),
             Self::Taken(taken) => match &taken.round {
                 Some(round) => round.next_deadline(),
@@ -382,7 +388,7 @@ impl State {
             | Self::Taken(Taken {
                 round: Some(round), ..
             }) => Some(round.index),
-            Self::Taken(Taken { round: None, .. }) => None,
+            Self::Waiting(_) | Self::Taken(Taken { round: None, .. }) => None,
             Self::Serving(serving) => serving.index,
         }
     }
@@ -391,7 +397,7 @@ impl State {
     pub(super) const fn is_asking(&self) -> bool {
         matches!(
             self,
-            Self::Asking(_) | Self::Taken(Taken { round: Some(_), .. })
+            Self::Waiting(_) | Self::Asking(_) | Self::Taken(Taken { round: Some(_), .. })
         )
     }
 }

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
-use super::conflicts::{RIVAL, asking, conflicts, defended, lab1, ms, take, up};
+use super::conflicts::{RIVAL, asked, asking, conflicts, defended, lab1, ms, take, up};
 use super::host::{Host, address};
 use crate::kernel::{Address, Change, Form};
 use crate::plan::{NewAddress, Operation};
-use crate::{Action, Command, Event, Settings, reference};
+use crate::{Action, Answer, Command, Event, Settings, reference};
+
+/// A NIC that is put up and negotiates.
+fn put_up(host: &mut Host, name: &str) {
+    let mut link = host.kernel.link(&name.parse().unwrap()).unwrap().clone();
+    link.carrier = false;
+    for up in [false, true] {
+        link.up = up;
+        host.change(Change::Link(link.clone()));
+    }
+}
 
 /// The kernel's own duplicate address detection refuses an IPv6 address on a link, which keeps it.
 fn refuse(host: &mut Host, name: &str, text: &str) {
@@ -73,6 +83,129 @@ fn an_address_that_the_kernel_refused_is_shown_as_duplicate_where_nobody_is_aske
         "{}",
         host.list()
     );
+}
+
+#[test]
+fn a_link_that_was_put_up_a_moment_ago_is_waited_for() {
+    for is_taken in [false, true] {
+        let mut host = asking(&["ge0"]);
+        host.pass(Duration::from_hours(1));
+        put_up(&mut host, "ge0");
+        host.pass(Duration::from_secs(1));
+        if is_taken {
+            take(&mut host, "192.168.0.86");
+        }
+        host.ifconfig("ge0 plumb 192.168.0.86");
+        let id = host.begin(up("ge0"));
+        let all = host.begin(Command::AwaitChecks);
+        host.pass(Duration::from_secs(2));
+        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+        assert_eq!(host.answer(id), None);
+        let start = host.now;
+        host.carrier("ge0", true);
+        host.pass(ms(130));
+        let times = asked(&host, start, "192.168.0.86");
+        assert_eq!(times.len(), if is_taken { 1 } else { 3 });
+        assert_eq!(times[0], (0, "ge0".to_owned()));
+        assert_eq!(host.holders("192.168.0.86").is_empty(), is_taken);
+        assert_eq!(host.answer(id).unwrap().is_err(), is_taken);
+        assert_eq!(host.answer(all), Some(Ok(Answer::Done)));
+        assert!(!host.logged("without asking"));
+    }
+}
+
+#[test]
+fn a_link_without_a_cable_is_waited_for_five_seconds() {
+    let mut host = asking(&["ge0"]);
+    host.pass(Duration::from_hours(1));
+    put_up(&mut host, "ge0");
+    host.ifconfig("ge0 plumb 192.168.0.86");
+    let first = host.begin(up("ge0"));
+    let created = host.begin(Command::AddLogical {
+        interface: "ge0".parse().unwrap(),
+        address: address("192.168.0.87"),
+    });
+    host.pass(ms(4999));
+    assert_eq!(host.answer(first), None);
+    host.pass(ms(1));
+    assert_eq!(host.answer(first), Some(Ok(Answer::Done)));
+    assert!(host.answer(created).unwrap().is_ok());
+    assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+    let said = "Address 192.168.0.86 was brought up without asking other hosts: no link";
+    assert!(host.logged(said));
+    assert!(!host.logged("without asking"));
+    // The next one is not waited for.
+    let now = host.now;
+    assert_eq!(host.ifconfig("ge0:1 up"), "");
+    assert_eq!(host.now, now);
+    assert!(host.logged("Address 192.168.0.87 was brought up without asking"));
+}
+
+#[test]
+fn addresses_that_wait_for_the_same_link_are_told_of_together() {
+    let mut host = asking(&["ge0"]);
+    host.ifconfig("ge0 plumb 192.168.0.86");
+    host.ifconfig("ge0 addif 192.168.0.87");
+    put_up(&mut host, "ge0");
+    for name in ["ge0", "ge0:1"] {
+        let Command::SetFlag {
+            logical,
+            family,
+            flag,
+            on,
+            ..
+        } = up(name)
+        else {
+            unreachable!("it sets a flag");
+        };
+        let wait = false;
+        host.ask(Command::SetFlag {
+            logical,
+            family,
+            flag,
+            on,
+            wait,
+        })
+        .unwrap();
+    }
+    assert_eq!(host.ask(Command::AwaitChecks), Ok(Answer::Done));
+    assert_eq!(host.holders("192.168.0.87"), ["ge0"]);
+    assert!(host.logged(
+        "Address 192.168.0.86 and 1 more were brought up without asking other hosts: no link"
+    ));
+    assert!(!host.logged("without asking"));
+}
+
+#[test]
+fn another_member_that_runs_is_asked_on_at_once() {
+    let mut host = asking(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb group g");
+    host.ifconfig("ge1 plumb group g");
+    put_up(&mut host, "ge0");
+    let start = host.now;
+    host.ifconfig("ge0 addif 192.168.0.86 up");
+    let on: Vec<String> = asked(&host, start, "192.168.0.86")
+        .into_iter()
+        .map(|(_, on)| on)
+        .collect();
+    assert_eq!(on, ["ge1", "ge1", "ge1"]);
+}
+
+#[test]
+fn a_device_that_comes_later_is_waited_for_too() {
+    let mut host = asking(&[]);
+    take(&mut host, "192.168.0.86");
+    host.ifconfig("ge0 plumb 192.168.0.86 up");
+    host.pass(Duration::from_mins(1));
+    let mut link = host.new_link("ge0");
+    (link.up, link.carrier) = (false, false);
+    host.by_hand(|kernel| reference::plug(kernel, link));
+    host.pass(Duration::from_secs(3));
+    assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+    host.carrier("ge0", true);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+    assert!(conflicts(&host)[0].withheld);
 }
 
 #[test]

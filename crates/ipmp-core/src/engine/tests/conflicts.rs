@@ -398,6 +398,7 @@ fn what_our_own_interfaces_say_is_no_claim() {
 fn where_no_link_runs_nobody_is_asked_until_one_does() {
     let mut host = asking(&["ge0"]);
     take(&mut host, "192.168.0.86");
+    host.pass(Duration::from_secs(5));
     host.carrier("ge0", false);
     let before = host.now;
     assert_eq!(host.ifconfig("ge0 plumb 192.168.0.86 up"), "");

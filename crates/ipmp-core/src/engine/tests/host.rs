@@ -213,9 +213,9 @@ impl Host {
     /// Types a command.
     pub(super) fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
         let id = self.begin(command);
-        // Other hosts are asked before that, which takes its time, and little of it.
+        // Other hosts are asked before that, or a link is waited for, which takes its time.
         if self.settings.duplicate_address_detection {
-            for _ in 0..100 {
+            for _ in 0..600 {
                 if self.is_dead || self.answers.contains_key(&id) {
                     break;
                 }

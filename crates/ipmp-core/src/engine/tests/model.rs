@@ -181,7 +181,9 @@ fn check(host: &mut Host) -> bool {
         check_logicals(host);
         let asking = asking(host);
         host.pass(ASKING);
-        assert!(asking.is_disjoint(&self::asking(host)), "{asking:?}");
+        let still: Vec<_> = asking.intersection(&self::asking(host)).copied().collect();
+        let waiting = rivals::waiting(host);
+        assert!(still.iter().all(|ip| waiting.contains(ip)), "{still:?}");
     }
     if !is_undisturbed(host) {
         // What was withheld may be refused when it is not any more.
@@ -295,12 +297,12 @@ fn live(shape: Shape, asks: bool, steps: &[Step]) -> u64 {
         taken += u64::from(take(&mut host, step));
         rivals.right_after(&host, step);
         check(&mut host);
-        rivals.after(&host);
+        rivals.after(&mut host);
     }
     mend(&mut host);
     rivals.left();
     assert!(check(&mut host), "{:?}", host.engine.failing());
-    rivals.after(&host);
+    rivals.after(&mut host);
     taken
 }
 

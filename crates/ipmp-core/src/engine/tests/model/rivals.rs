@@ -5,7 +5,8 @@
 //! * what was in service is not withheld, whoever claims it, until it is asked for no more;
 //! * a claim alone moves nothing;
 //! * what another host has, as one can hear, is not brought up;
-//! * asking is over within a moment, and what is withheld after that somebody has, or had until minutes ago.
+//! * asking is over within a moment, and what is withheld after that somebody has, or had until minutes ago;
+//! * a link is waited for where none runs, and for so long.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +19,9 @@ use crate::{InterfaceName, Time};
 
 /// How long asking takes at most while enquiries leave.
 pub(super) const ASKING: Duration = Duration::from_millis(200);
+
+/// How long a link is waited for at most after it was put up.
+const WAITING: Duration = Duration::from_secs(5);
 
 /// How long an address is left alone at most that another host had: the longest pause, and one for want of
 /// a link.
@@ -32,6 +36,8 @@ pub(super) struct Rivals {
     had: BTreeMap<IpAddr, Time>,
     /// Addresses that others have and we can hear that they have, none of them in the kernel.
     denied: BTreeSet<IpAddr>,
+    /// Addresses that wait for a link.
+    waiting: BTreeSet<IpAddr>,
     /// Operations until then, if the kernel does all that it is told.
     operations: Option<usize>,
 }
@@ -97,10 +103,18 @@ impl Rivals {
     }
 
     /// Asserts what must be so when nobody is being asked any more.
-    pub(super) fn after(&mut self, host: &Host) {
+    pub(super) fn after(&mut self, host: &mut Host) {
         if !host.settings.duplicate_address_detection {
             return;
         }
+        // One step comes amid the waiting, not more of them, as any may put up another link. So may the engine
+        // itself where it could not before.
+        let waiting = waiting(host);
+        if !waiting.is_disjoint(&self.waiting) && super::is_undisturbed(host) {
+            host.pass(WAITING);
+            assert!(waiting.is_disjoint(&self::waiting(host)), "{waiting:?}");
+        }
+        self.waiting = self::waiting(host);
         self.are_served(host);
         self.are_denied(host);
         let engine = &host.engine;
@@ -147,6 +161,18 @@ impl Rivals {
             assert!(!is_brought_up, "{ip} is brought up, and another host's");
         }
     }
+}
+
+/// Addresses that others will be asked for when a link runs, one of which may in a moment.
+pub(super) fn waiting(host: &Host) -> BTreeSet<IpAddr> {
+    let mut waiting = BTreeSet::new();
+    for logical in &host.engine.asked.logicals {
+        let ip = logical.address.ip;
+        if host.engine.conflicts.is_asking(ip) && !near(host, logical).any(|runs| runs) {
+            waiting.insert(ip);
+        }
+    }
+    waiting
 }
 
 /// Logicals that are asked up and that others can be asked for.
