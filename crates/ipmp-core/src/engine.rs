@@ -367,6 +367,7 @@ impl Engine {
         self.is_unsettled = false;
         self.chronicle.settled();
         loop {
+            self.find_duplicates(actions);
             self.find_conflicts(now, actions);
             self.watch_all(now, actions);
             if self.place(now) {

@@ -19,7 +19,8 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use state::{NEGOTIATION, Outcome, Rival, Round, Serving, State, Taken};
+pub(super) use state::Serving;
+use state::{NEGOTIATION, Outcome, Rival, Round, State, Taken};
 
 use super::Engine;
 use crate::action::Announcement;
@@ -78,6 +79,26 @@ impl Conflicts {
         if let Some(State::Serving(serving)) = self.addresses.get_mut(&ip) {
             serving.placed(now);
         }
+    }
+
+    /// Addresses in service, and what is known of them.
+    pub(super) fn served(&self) -> BTreeMap<IpAddr, Serving> {
+        let states = self.addresses.iter();
+        states
+            .filter_map(|(&ip, state)| match state {
+                State::Serving(serving) => Some((ip, serving.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Addresses are in service as they were before a command that is undone, whatever it had taken from the
+    /// kernel.
+    pub(super) fn serve(&mut self, served: BTreeMap<IpAddr, Serving>) {
+        for (ip, serving) in served {
+            self.addresses.entry(ip).or_insert(State::Serving(serving));
+        }
+        self.find_deadline();
     }
 
     /// Ends rounds that were long enough. Claims that came until now were told before.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::conflicts::Serving;
 use super::{Engine, LogicalKey};
 use crate::asked::Logical;
 use crate::command::{Answer, Command, Refusal};
@@ -51,6 +52,7 @@ struct Before {
     returning: BTreeSet<InterfaceName>,
     retired: BTreeSet<AddressKey>,
     found: BTreeMap<InterfaceName, Vec<Address>>,
+    served: BTreeMap<IpAddr, Serving>,
 }
 
 impl Engine {
@@ -260,6 +262,7 @@ impl Engine {
             returning: self.returning.clone(),
             retired: self.retired.clone(),
             found: self.found.clone(),
+            served: self.conflicts.served(),
         };
         let replaces = self.replaced(&command);
         let outcome = self.command(now, command.clone(), actions);
@@ -316,6 +319,7 @@ impl Engine {
         self.returning = before.returning;
         self.retired = before.retired;
         self.found = before.found;
+        self.conflicts.serve(before.served);
         self.teardown = None;
         self.once.clear();
     }

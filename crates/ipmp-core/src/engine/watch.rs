@@ -47,7 +47,6 @@ impl Watch {
 impl Engine {
     /// Tells detection what there is to watch, and marks interfaces by what it says.
     pub(super) fn watch_all(&mut self, now: Time, actions: &mut Vec<Action>) {
-        self.find_duplicates(actions);
         self.find_oddities(actions);
         let watched = self.watched(actions);
         let (gateways, own) = (self.gateways(), self.own());
@@ -347,7 +346,7 @@ impl Engine {
     /// Puts out of service all but one of the members with the same hardware address: neither ARP nor
     /// switches can tell them apart. The one that had the address before its twins goes on working,
     /// unless its link does not run and a twin's does.
-    fn find_duplicates(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn find_duplicates(&mut self, actions: &mut Vec<Action>) {
         let mut holders: BTreeMap<(GroupName, MacAddress), Vec<(bool, &InterfaceName)>> =
             BTreeMap::new();
         for (name, interface) in &self.asked.interfaces {

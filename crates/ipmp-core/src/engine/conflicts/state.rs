@@ -193,7 +193,7 @@ impl Taken {
 
 /// An address that is in place, or comes into place as soon as it can.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Serving {
+pub(in super::super) struct Serving {
     /// The link where it is to be; `None` where nobody can be asked.
     pub(super) index: Option<u32>,
     /// Why nobody was asked before it was brought up, until that is said.

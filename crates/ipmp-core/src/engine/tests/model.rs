@@ -33,7 +33,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use self::rivals::{ASKING, Rivals};
-use self::steps::{NAMES, OUTSIDE};
+use self::steps::{Cause, Happening, NAMES, OUTSIDE, Typed};
 pub(super) use self::steps::{Step, mend, step, take};
 use super::host::Host;
 use crate::asked::Logical;
@@ -407,4 +407,39 @@ proptest! {
     ) {
         live(shape, asks, &steps);
     }
+}
+
+/// The kernel removes an address, refuses another operation, and the command is undone.
+#[test]
+fn what_a_refused_command_had_removed_is_in_service_again() {
+    let steps = [
+        Step::Type(Typed::Add(0, 1)),
+        Step::Refuse(0),
+        Step::Fail(1),
+        Step::Happen(Happening::Exchange(0)),
+        Step::Type(Typed::Remove(0, 1)),
+    ];
+    live((2, false, false, false), true, &steps);
+}
+
+/// An interface is out of service, as another one has its hardware address, when the daemon starts.
+#[test]
+fn a_test_address_is_brought_up_when_its_interface_has_no_twin_any_more() {
+    let start = |amid| Step::Kill {
+        after: 0,
+        amid: Cause::Happening(amid),
+        meanwhile: Vec::new(),
+        forgotten: false,
+    };
+    let steps = [
+        Step::Detect(true),
+        Step::Happen(Happening::Carrier(0, false)),
+        Step::Happen(Happening::Mac(1, 3)),
+        Step::Happen(Happening::Mac(0, 3)),
+        Step::Happen(Happening::Carrier(1, false)),
+        start(Happening::Carrier(0, false)),
+        start(Happening::AdminUp(0, false)),
+        Step::Happen(Happening::Mac(0, 0)),
+    ];
+    live((2, false, true, false), false, &steps);
 }
