@@ -213,9 +213,10 @@ impl Host {
     /// Types a command.
     pub(super) fn ask(&mut self, command: Command) -> Result<Answer, Refusal> {
         let id = self.begin(command);
-        // Other hosts are asked before that, or a link is waited for, which takes its time.
+        // Other hosts are asked before that, or a link is waited for, which takes its time; more than 5 s
+        // where a link can be put up only after a while.
         if self.settings.duplicate_address_detection {
-            for _ in 0..600 {
+            for _ in 0..3000 {
                 if self.is_dead || self.answers.contains_key(&id) {
                     break;
                 }
