@@ -334,8 +334,8 @@ impl Engine {
         self.settings.duplicate_address_detection
     }
 
-    /// Whether others are being asked for an address that is to be brought up: each event may decide on it, and
-    /// what they have answered until then goes before.
+    /// Whether others are being asked for an address that is to be brought up: the next tick may decide on it,
+    /// and what they have answered until then goes before.
     pub fn awaits_claims(&self) -> bool {
         self.conflicts.is_asking_any()
     }

@@ -3,7 +3,8 @@
 //! Claims are worth nothing but to be told: anybody on a link can make them, as many as he likes. So
 //! they are looked at when there are some, but not again for a while, and no more of them than a busy link
 //! brings in earnest; what does not fit is dropped by the kernel. While others are being asked for an address
-//! that is to be brought up they are also looked at before each decision, within the same number.
+//! that is to be brought up they are also looked at before each tick, which may decide on it, within the same
+//! number.
 //!
 //! What cannot be heard is not asked for: silence would be taken for nobody's having it.
 

@@ -251,12 +251,21 @@ impl Driver {
             self.ticked = now;
             // Replies that are there already were in time, however late we look: they go first.
             self.hear();
-            self.feed(Event::Tick);
+            self.tick();
             // What has probes to send leaves what else there is to decide for after they are sent.
             if self.engine.next_deadline().is_some_and(|at| at <= now) {
-                self.feed(Event::Tick);
+                self.tick();
             }
         }
+    }
+
+    /// Has the engine do what is due. What others have answered by then was in time, too, if they are being
+    /// asked for an address.
+    fn tick(&mut self) {
+        if self.engine.awaits_claims() {
+            self.hear_claims();
+        }
+        self.feed(Event::Tick);
     }
 
     /// Takes replies to probes.
@@ -317,33 +326,25 @@ impl Driver {
         let mut may_differ = false;
         while let Some(event) = events.pop_front() {
             may_differ |= !matches!(event, Event::Reply(_) | Event::Tick);
-            if let Some(claims) = self.answers_before(&event) {
-                self.decide(claims, &mut events);
+            let now = monotonic_now();
+            self.remember_macs(now, &event);
+            let noted = self.recorder.as_ref().map(|_| event.clone());
+            let actions = self.engine.handle(now, event);
+            if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
+                recorder.note(now, event, &actions);
             }
-            self.decide(event, &mut events);
+            let told: Vec<Action> = actions
+                .iter()
+                .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
+                .cloned()
+                .collect();
+            self.carry_out(now, actions, &mut events);
+            // What is to be done goes before what is to be said.
+            log::tell(&told, &mut self.causes);
         }
         if may_differ {
             self.carriers.watch(self.engine.tracked_links());
         }
-    }
-
-    /// Feeds the engine with an event and carries out what it decides; what comes of that goes to the end of `events`.
-    fn decide(&mut self, event: Event, events: &mut VecDeque<Event>) {
-        let now = monotonic_now();
-        self.remember_macs(now, &event);
-        let noted = self.recorder.as_ref().map(|_| event.clone());
-        let actions = self.engine.handle(now, event);
-        if let (Some(recorder), Some(event)) = (&mut self.recorder, noted) {
-            recorder.note(now, event, &actions);
-        }
-        let told: Vec<Action> = actions
-            .iter()
-            .filter(|action| matches!(action, Action::Log(_) | Action::Record(_)))
-            .cloned()
-            .collect();
-        self.carry_out(now, actions, events);
-        // What is to be done goes before what is to be said.
-        log::tell(&told, &mut self.causes);
     }
 
     /// Carries out in order what was `decided` then; probes that stand together leave together.

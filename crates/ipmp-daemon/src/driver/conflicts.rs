@@ -1,7 +1,7 @@
 //! What others say of our addresses, on its way to the engine.
 
 use ipmp_core::kernel::Change;
-use ipmp_core::{Claim, Event, MacAddress, Time};
+use ipmp_core::{Event, MacAddress, Time};
 use ipmp_linux::monotonic_now;
 
 use super::Driver;
@@ -9,26 +9,12 @@ use super::Driver;
 impl Driver {
     /// Takes claims of others.
     pub(super) fn hear_claims(&mut self) {
-        let claims = self.claims_there();
+        let engine = &self.engine;
+        let is_own = |mac: MacAddress| engine.macs().any(|own| own == mac);
+        let claims = self.claims.take(monotonic_now(), is_own);
         if !claims.is_empty() {
             self.feed(Event::Claims(claims));
         }
-    }
-
-    fn claims_there(&mut self) -> Vec<Claim> {
-        let engine = &self.engine;
-        let is_own = |mac: MacAddress| engine.macs().any(|own| own == mac);
-        self.claims.take(monotonic_now(), is_own)
-    }
-
-    /// What others have claimed by now, if one of them is being asked for an address and what comes next may
-    /// decide on that. An answer that is there was in time, however late it is looked at.
-    pub(super) fn answers_before(&mut self, next: &Event) -> Option<Event> {
-        if matches!(next, Event::Claims(_)) || !self.engine.awaits_claims() {
-            return None;
-        }
-        let claims = self.claims_there();
-        (!claims.is_empty()).then_some(Event::Claims(claims))
     }
 
     /// Takes note of the hardware addresses of our links before they change by this: what was sent from
