@@ -207,6 +207,9 @@ impl Engine {
     /// Looks at all addresses that are asked up: which are new, which were asked for long enough, and
     /// which links others can be asked on.
     pub(super) fn find_conflicts(&mut self, now: Time, actions: &mut Vec<Action>) {
+        // Whether anybody asks or not: links come and go for ever.
+        let put_up = &mut self.conflicts.put_up;
+        put_up.retain(|_, at| now < *at + NEGOTIATION);
         if !self.settings.duplicate_address_detection {
             self.conflicts.addresses.clear();
             self.conflicts.deadline = None;
@@ -216,8 +219,6 @@ impl Engine {
         if self.teardown.is_some() {
             return;
         }
-        let put_up = &mut self.conflicts.put_up;
-        put_up.retain(|_, at| now < *at + NEGOTIATION);
         let mut known = std::mem::take(&mut self.conflicts.addresses);
         let mut found = BTreeMap::new();
         let mut unasked: BTreeMap<Unasked, (IpAddr, usize)> = BTreeMap::new();
