@@ -326,8 +326,7 @@ impl Engine {
         for (conflict, begins) in ended.chain(begun.map(|(_, conflict)| (conflict, true))) {
             let (address, withheld) = (conflict.address, conflict.withheld);
             let (interface, mac) = (conflict.interface.clone(), conflict.mac);
-            let mut logicals = self.asked.logicals.iter();
-            let logical = logicals.find(|logical| logical.address.ip == address);
+            let logical = self.with_address(address);
             let message = match (begins, withheld) {
                 (true, true) => Some(Message::AddressTaken {
                     address,

@@ -88,6 +88,12 @@ impl Engine {
             .map(|logical| logical.home.clone())
     }
 
+    /// The logical that has an address.
+    pub(super) fn with_address(&self, ip: IpAddr) -> Option<&Logical> {
+        let mut logicals = self.asked.logicals.iter();
+        logicals.find(|logical| logical.address.ip == ip)
+    }
+
     /// Whether a logical belongs here, wherever it is.
     pub(super) fn is_home(&self, name: &LogicalName, family: Family) -> bool {
         self.homed_at(name, family).is_some()

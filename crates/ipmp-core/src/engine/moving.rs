@@ -31,8 +31,7 @@ impl Engine {
         address: IpAddr,
         to: &InterfaceName,
     ) -> Outcome {
-        let mut logicals = self.asked.logicals.iter();
-        let logical = logicals.find(|logical| logical.address.ip == address);
+        let logical = self.with_address(address);
         let Some(logical) = logical.filter(|_| !address.is_unspecified()) else {
             let is_foreign = self.kernel.addresses.keys().any(|(_, on)| on.ip == address);
             return Err(if is_foreign {

@@ -146,10 +146,7 @@ impl Engine {
                 ..
             } => self.named_now(logical, *family),
             Command::SetAddress { logical, address } => self.named_now(logical, address.family()),
-            Command::Move { address, .. } => {
-                let mut logicals = self.asked.logicals.iter();
-                logicals.find(|logical| logical.address.ip == *address)
-            }
+            Command::Move { address, .. } => self.with_address(*address),
             _ => None,
         };
         logical.filter(|logical| logical.is_up()).cloned()
