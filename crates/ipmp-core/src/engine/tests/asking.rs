@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::conflicts::{RIVAL, asked, asking, conflicts, defended, lab1, ms, take, up};
+use super::conflicts::{
+    RIVAL, asked, asking, conflicts, defended, lab1, ms, only_conflict, take, up,
+};
 use super::host::{Host, address};
 use crate::kernel::{Address, Change, Form};
 use crate::plan::{NewAddress, Operation};
@@ -230,9 +232,7 @@ fn who_is_behind_a_port_that_passes_nothing_at_first_is_asked_later() {
     host.silent.clear();
     assert_eq!(conflicts(&host), []);
     host.pass(Duration::from_secs(6));
-    let [conflict] = &conflicts(&host)[..] else {
-        panic!("{:?}", conflicts(&host));
-    };
+    let conflict = only_conflict(&host);
     assert!(!conflict.withheld);
     assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
 }

@@ -119,6 +119,13 @@ fn an_address_stays_if_another_host_has_the_one_that_is_to_replace_it() {
     );
 }
 
+/// Nothing stands in the way of replacing an address any more.
+fn assert_is_replaced(host: &mut Host) {
+    assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
+    assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+}
+
 #[test]
 fn an_address_of_somebody_else_stays_as_it_is_if_it_cannot_be_replaced() {
     for is_taken in [false, true] {
@@ -136,9 +143,7 @@ fn an_address_of_somebody_else_stays_as_it_is_if_it_cannot_be_replaced() {
         assert_eq!(host.kernel, before);
         host.rivals.clear();
         host.refused.clear();
-        assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
-        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
-        assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+        assert_is_replaced(&mut host);
     }
 }
 
@@ -161,9 +166,7 @@ fn an_address_stays_if_the_kernel_refuses_the_one_that_is_to_replace_it() {
         assert_eq!(of_old.collect::<Vec<_>>(), [""; 0]);
         assert_eq!(host.list(), LAB1);
         host.refused.clear();
-        assert_eq!(host.ifconfig("ge0 192.168.0.90"), "");
-        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
-        assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+        assert_is_replaced(&mut host);
     }
 }
 

@@ -96,6 +96,13 @@ pub(super) fn conflicts(host: &Host) -> Vec<Conflict> {
     host.engine.snapshot().conflicts
 }
 
+/// The conflict, of which there is one.
+pub(super) fn only_conflict(host: &Host) -> Conflict {
+    let mut all = conflicts(host);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
 /// Records of conflicts: address, withheld, and whether there is one.
 pub(super) fn recorded(host: &Host) -> Vec<(String, bool, bool)> {
     let records = host.records.iter();
@@ -155,9 +162,7 @@ fn an_address_that_another_host_has_is_not_brought_up_until_it_is_free() {
     let said = "Address 192.168.0.86 is in use by another host, 8:0:20:1:2:3 on ge0; \
                 it is not brought up";
     assert!(host.logged(said));
-    let [conflict] = &conflicts(&host)[..] else {
-        panic!("{:?}", conflicts(&host));
-    };
+    let conflict = only_conflict(&host);
     assert!(conflict.withheld && conflict.mac == RIVAL);
     assert_eq!(conflict.again, Some(begun + Duration::from_secs(10)));
 
@@ -271,9 +276,7 @@ fn what_the_kernel_holds_is_in_service() {
     host.pass(Duration::from_secs(2));
     assert_eq!(host.operations, [""; 0]);
     // Others are asked all the same.
-    let [conflict] = &conflicts(&host)[..] else {
-        panic!("{:?}", conflicts(&host));
-    };
+    let conflict = only_conflict(&host);
     assert_eq!(conflict.address, ip("192.168.0.86"));
     assert!(!conflict.withheld);
     assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
@@ -409,9 +412,7 @@ fn where_no_link_runs_nobody_is_asked_until_one_does() {
     host.carrier("ge0", true);
     host.pass(ms(10));
     assert_eq!(host.enquiries.len(), 1);
-    let [conflict] = &conflicts(&host)[..] else {
-        panic!("{:?}", conflicts(&host));
-    };
+    let conflict = only_conflict(&host);
     assert!(!conflict.withheld);
     assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
 }
@@ -643,9 +644,7 @@ fn what_another_hand_puts_into_place_is_in_service() {
         plain: None,
     });
     host.by_hand(|kernel| reference::carry_out(kernel, &theirs).unwrap());
-    let [conflict] = &conflicts(&host)[..] else {
-        panic!("{:?}", conflicts(&host));
-    };
+    let conflict = only_conflict(&host);
     assert!(!conflict.withheld);
     assert!(host.list().starts_with("ge0 1000843 192.168.0.86"));
 }
