@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ static IDENTIFIER: AtomicU16 = AtomicU16::new(1);
 pub struct Ping {
     object: String,
     stop: Stop,
+    answered: Arc<AtomicBool>,
     thread: JoinHandle<io::Result<Trail>>,
 }
 
@@ -38,13 +40,20 @@ impl Ping {
         let object = format!("{}: ping {to}", host.name());
         let echo = host.enter(|| Echo::open(to))?.about(&object)?;
         let stop = Stop::default();
+        let answered = Arc::clone(&echo.answered);
         let pace = Pace::new(every, limit, &stop);
         let thread = host.thread(move || echo.run(pace))?;
         Ok(Self {
             object,
             stop,
+            answered,
             thread,
         })
+    }
+
+    /// Whether a request has been answered so far.
+    pub fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Stops sending, waits up to a second for replies under way, and tells what became of all.
@@ -70,6 +79,7 @@ struct Echo {
     socket: UdpSocket,
     to: IpAddr,
     identifier: u16,
+    answered: Arc<AtomicBool>,
 }
 
 impl Echo {
@@ -85,6 +95,7 @@ impl Echo {
             socket: socket.into(),
             to,
             identifier: IDENTIFIER.fetch_add(1, Ordering::Relaxed),
+            answered: Arc::default(),
         })
     }
 
@@ -141,6 +152,7 @@ impl Echo {
             .and_then(|packet| self.number_of_reply(packet));
         if let Some(number) = number {
             trail.arrive(number, at);
+            self.answered.store(true, Ordering::Relaxed);
         }
     }
 

@@ -73,9 +73,13 @@ impl Bed {
         Ok(start.elapsed())
     }
 
-    /// Starts pinging an address of host1 from host2.
+    /// Starts pinging an address of host1 from host2. The first answer has come when this returns: what
+    /// happens next happens to traffic that flows.
     pub(crate) fn pings(&self, to: impl Into<IpAddr>) -> Result<Ping, Failed> {
-        Ok(Ping::start(&self.host2, to.into(), OFTEN, WHILE)?)
+        let to = to.into();
+        let ping = Ping::start(&self.host2, to, OFTEN, WHILE)?;
+        wait_until(&format!("{to} answers"), PATIENCE, || ping.is_answered())?;
+        Ok(ping)
     }
 
     /// Messages of the daemon in its log, oldest first.
