@@ -8,12 +8,17 @@ use std::thread::JoinHandle;
 
 use ipmp_core::MacAddress;
 use ipmp_linux::netns::NetNs;
+use ipmp_linux::realtime;
 
 use crate::cable::Switch;
 use crate::error::{About, LabError};
 use crate::fabric::Fabric;
 use crate::host::Host;
 use crate::links::Links;
+
+/// The switches' real-time priority. They stand for hardware, which waits for no program of a host, nor for
+/// the daemon: what is found is to be the fault in a cable, never that the machine is loaded.
+const PRIORITY: i32 = realtime::PRIORITY + 1;
 
 /// A lab. When it is dropped its hosts are switched off and nothing of it remains. If the process is
 /// killed instead, the kernel sees to that.
@@ -84,7 +89,11 @@ impl Lab {
             .name("lab-fabric".into())
             .spawn({
                 let core = core.clone();
-                move || core.fabric.run()
+                move || {
+                    // Without the right to it, a loaded machine makes frames late.
+                    let _ordinary = realtime::set_priority(PRIORITY);
+                    core.fabric.run()
+                }
             })
             .about("switches")?;
         Ok(Self {

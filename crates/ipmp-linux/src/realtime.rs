@@ -44,7 +44,7 @@ pub enum RealtimeError {
 #[must_use]
 pub fn be_on_time() -> Vec<RealtimeError> {
     [
-        set_priority().map_err(RealtimeError::Priority),
+        set_priority(PRIORITY).map_err(RealtimeError::Priority),
         lock_memory().map_err(RealtimeError::Memory),
         set_timerslack(TIMER_SLACK_NS).map_err(|errno| RealtimeError::TimerSlack(errno.into())),
     ]
@@ -71,11 +71,12 @@ pub fn be_ordinary() -> io::Result<()> {
     Ok(())
 }
 
-/// First come, first served, among processes of the priority; children are ordinary.
+/// Gives the calling thread a real-time priority, 1 to 99: first come, first served, among those that have
+/// the same (`SCHED_FIFO`, sched(7)). Children are ordinary. Fails without the right to it.
 #[expect(unsafe_code, reason = "no library that is here wraps the call")]
-fn set_priority() -> io::Result<()> {
+pub fn set_priority(priority: i32) -> io::Result<()> {
     let parameters = libc::sched_param {
-        sched_priority: PRIORITY,
+        sched_priority: priority,
     };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
     // SAFETY: the structure outlives the call, which reads it; 0 is the calling thread.

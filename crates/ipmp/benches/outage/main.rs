@@ -6,14 +6,14 @@
 //! status 1. `docs/performance.md` tells how to read the table.
 //!
 //! ```text
-//! cargo bench -p ipmp --bench outage -- [--runs N] [--only pull|silent] [--fdt MS] [--real-time]
+//! cargo bench -p ipmp --bench outage -- [--runs N] [--only pull|silent] [--fdt MS]
 //! cargo bench -p ipmp --bench outage -- --busy [MINUTES]
 //! ```
 //!
 //! With `--busy` nothing fails, for so many minutes (10 unless told otherwise), while other processes
 //! keep all cores busy: what the daemon declares at a failure detection time of 20 ms are false alarms.
-//! The lab's switch is a thread of the benchmark, and real ones do not wait for the host's processors:
-//! with `--real-time`, and so with `--busy`, the benchmark goes before ordinary processes.
+//! The lab's switch is a thread of the benchmark; as root it goes before everything else, as real ones do
+//! not wait for the host's processors.
 
 // A measurement needs only part of what tests need.
 #[path = "../../tests/lab/bed.rs"]
@@ -24,8 +24,7 @@ mod measure;
 mod target;
 
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -54,9 +53,6 @@ struct Options {
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, default_missing_value = "10",
           value_parser = clap::value_parser!(u32).range(1..=600))]
     busy: Option<u32>,
-    /// Keeps other work on the machine from holding up the lab's switch.
-    #[arg(long)]
-    real_time: bool,
     /// What cargo says when it wants to have something measured.
     #[arg(long, hide = true)]
     bench: bool,
@@ -180,11 +176,6 @@ fn main() -> ExitCode {
         let _closed = writeln!(out, "outage: measures under cargo bench only");
         return ExitCode::SUCCESS;
     }
-    if (options.real_time || options.busy.is_some()) && std::env::var_os(REAL_TIME).is_none() {
-        let error = at_real_time();
-        let _closed = writeln!(io::stderr(), "outage: chrt: {error}");
-        return ExitCode::FAILURE;
-    }
     let measured = entered
         .map_err(Failed::from)
         .and_then(|()| match options.busy {
@@ -200,24 +191,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Set where this program has real-time priority already.
-const REAL_TIME: &str = "OUTAGE_REAL_TIME";
-
-/// Starts this program anew with a real-time priority below the daemon's. Returns only if that
-/// fails.
-fn at_real_time() -> io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    Command::new("chrt")
-        .args(["--rr", "5"])
-        .arg(program)
-        .args(std::env::args_os().skip(1))
-        .env(REAL_TIME, "1")
-        .exec()
 }
 
 /// Measures everything that is asked for and prints the table; how many targets were missed.

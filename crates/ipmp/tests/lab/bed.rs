@@ -36,9 +36,9 @@ pub(crate) struct Bed {
 
 /// `/etc/default/mpathd` of a test that does not measure detection.
 ///
-/// The lab's switches are threads without priority. Several tests at a time keep them from their work
-/// for longer than the silence that confirms a failure unless told otherwise, and a test that expects
-/// one NIC to fail would see two.
+/// Where the tests are not run by root, the lab's switches are threads without priority. Several tests at a
+/// time keep them from their work for longer than the silence that confirms a failure unless told
+/// otherwise, and a test that expects one NIC to fail would see two.
 pub(crate) fn unhurried(detection_ms: u32) -> String {
     format!(
         "FAILURE_DETECTION_TIME={detection_ms}\nCONFIRM_SILENCE={}\n",
