@@ -1,0 +1,187 @@
+//! Why an interface is as it is.
+
+use ipmp_core::Snapshot;
+use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, ProbeState, TargetMode};
+
+use crate::status::why_away;
+
+/// What there is to say of an interface, a sentence each; `None` if there is no such interface.
+pub(super) fn interface(snapshot: &Snapshot, name: &str) -> Option<Vec<String>> {
+    let interface = snapshot
+        .interfaces
+        .iter()
+        .find(|i| i.name.as_str() == name)?;
+    if interface.loopback {
+        return Some(vec![format!(
+            "{name} is the loopback interface: nothing to be watched."
+        )]);
+    }
+    let mut says = vec![membership(interface)];
+    if !interface.tracked {
+        says.push(
+            "in.mpathd does not watch it: it is in no group. To put it into one: \
+             ifconfig IF group NAME."
+                .replace("IF", name),
+        );
+        return Some(says);
+    }
+    says.extend(state(snapshot, interface));
+    says.extend(probing(interface));
+    says.extend(duties(snapshot, interface));
+    let refused = interface.refused.as_ref();
+    says.extend(refused.map(|refused| format!("Its kernel refused something of late: {refused}.")));
+    Some(says)
+}
+
+fn membership(interface: &Interface) -> String {
+    let name = &interface.name;
+    let state = match interface.state {
+        _ if interface.index.is_none() => "is absent",
+        InterfaceState::Ok if interface.inactive => "works and waits",
+        InterfaceState::Ok => "works",
+        InterfaceState::Failed => "has failed",
+        InterfaceState::Offline => "is out of service",
+        InterfaceState::Unknown => "seems to work, but nothing proves it",
+    };
+    match &interface.group {
+        Some(group) => format!("{name} is in group {group} and {state}."),
+        None => format!("{name} is in no group and {state}."),
+    }
+}
+
+/// Why it is in its state, and what would end that.
+fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
+    let name = &interface.name;
+    let group = snapshot.groups.iter().find(|g| g.name == interface.group);
+    let time = group.and_then(|group| group.failure_detection_time);
+    let within = time.map_or_else(String::new, |time| {
+        format!(" for {:.2} seconds", time.as_secs_f64())
+    });
+    let link = match interface.link {
+        LinkState::Up => "Its link is up",
+        LinkState::Down => "Its link is down",
+        LinkState::Unknown => "Its driver does not tell about its link",
+    };
+    let is_probed = interface.probe != ProbeState::Disabled;
+    match interface.state {
+        _ if interface.index.is_none() => vec![format!(
+            "There is no device called {name}. When it appears, it is set up as it was."
+        )],
+        InterfaceState::Offline if interface.duplicate_mac => vec![
+            "Another member of its group has the same hardware address, and neither neighbours \
+             nor switches could tell the two apart."
+                .to_owned(),
+            "It comes back by itself when its hardware address is its own: ifconfig IF ether MAC, \
+             or eeprom 'local-mac-address?=true' before it is plumbed."
+                .replace("IF", name.as_str()),
+        ],
+        InterfaceState::Offline => vec![
+            "The administrator took it out of service (if_mpadm -d). It is not probed.".to_owned(),
+            format!("To put it back: if_mpadm -r {name}, or ipmp online {name}."),
+        ],
+        InterfaceState::Failed if interface.link == LinkState::Down => vec![
+            format!("{link}: there is no signal on the line, or it was set down."),
+            if is_probed {
+                "It counts as repaired when the link is up and its probes are answered again."
+            } else {
+                "It counts as repaired when the link is up again."
+            }
+            .to_owned(),
+        ],
+        InterfaceState::Failed if is_probed => vec![
+            format!("{link}, but its probes are not answered."),
+            "It counts as repaired when they are answered again, ten in a row by default."
+                .to_owned(),
+        ],
+        InterfaceState::Failed => vec![
+            format!("{link}. It was marked failed by hand, or before in.mpathd was started."),
+            format!("To mark it repaired: ifconfig {name} -failed."),
+        ],
+        InterfaceState::Unknown => vec![
+            format!(
+                "{link}, but no target answers, so that only its link would tell of a failure."
+            ),
+            "A target is a router of the routing table, or a host that answers pings; a host \
+             route names one: ip route add HOST via HOST dev IF."
+                .replace("IF", name.as_str()),
+        ],
+        InterfaceState::Ok if is_probed => vec![
+            format!("{link} and its probes are answered."),
+            format!(
+                "It would fail if its link went down, or if its probes were not answered{within} \
+                 while other members' are."
+            ),
+        ],
+        InterfaceState::Ok => vec![format!(
+            "{link}. It would fail if its link went down; nothing else would be noticed, as it \
+             is not probed."
+        )],
+    }
+}
+
+fn probing(interface: &Interface) -> Vec<String> {
+    let probed = interface
+        .probing
+        .iter()
+        .filter(|p| p.mode != TargetMode::Disabled);
+    probed
+        .map(|probing| {
+            let targets: Vec<_> = probing
+                .targets
+                .iter()
+                .map(|t| t.address.to_string())
+                .collect();
+            let from = match probing.test_address {
+                Some(test) => format!(" from {test}"),
+                None => String::new(),
+            };
+            let whom = match targets.as_slice() {
+                [] => "nobody yet".to_owned(),
+                [one] => one.clone(),
+                [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            };
+            format!(
+                "It probes {whom}{from}: {} sent, {} answered.",
+                probing.sent, probing.acknowledged
+            )
+        })
+        .collect()
+}
+
+/// What it carries, and where its addresses are.
+fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
+    let mut says = Vec::new();
+    if interface.standby && interface.inactive {
+        says.push(
+            "It is a standby: it carries nothing until another member of its group fails."
+                .to_owned(),
+        );
+    } else if interface.standby {
+        says.push("It is a standby, and has taken over for another member.".to_owned());
+    } else if interface.inactive {
+        says.push(
+            "It carries nothing: with FAILBACK=no its addresses stay where they are.".to_owned(),
+        );
+    }
+    let all = || {
+        snapshot
+            .interfaces
+            .iter()
+            .flat_map(|i| i.logicals.iter().map(move |l| (i, l)))
+    };
+    for (at, logical) in all().filter(|(_, logical)| logical.is_data()) {
+        let ip = logical.address.ip;
+        let home = &logical.home.interface;
+        if at.name == interface.name && logical.moved_to.as_ref() == Some(&at.name) {
+            says.push(format!("It has {ip} of {home}, which was moved here."));
+        } else if *home == interface.name && logical.moved_to.as_ref() == Some(&at.name) {
+            says.push(format!("Its address {ip} was moved to {}.", at.name));
+        } else if *home == interface.name && at.name != interface.name {
+            says.push(format!("Its address {ip} is on {} meanwhile.", at.name));
+        } else if at.name == interface.name && *home != interface.name {
+            let belongs = snapshot.interfaces.iter().find(|i| i.name == *home);
+            says.push(format!("It has {ip} because {home} {}.", why_away(belongs)));
+        }
+    }
+    says
+}
