@@ -481,7 +481,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::recorded::{Recorded, transcript};
+    use crate::recorded::{Recorded, Staged, transcript};
     use crate::{etc::Etc, sample};
 
     fn members(value: &Value, found: &mut BTreeSet<String>) {
@@ -513,7 +513,14 @@ mod tests {
                 crate::status::run(words, &terminal, environment, console)
             },
         );
-        let events = transcript(&mut daemon, &etc, "--json", crate::events::run);
+        let events = transcript(
+            &mut daemon,
+            &etc,
+            "--json",
+            |words, environment, console| {
+                crate::events::run(words, &Staged::pipe(), environment, console)
+            },
+        );
         let mut found = BTreeSet::new();
         members(&serde_json::from_str(&status).unwrap(), &mut found);
         for line in events.lines() {

@@ -7,6 +7,7 @@ use ipmp_api::interface::Event;
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Environment, Failure};
+use crate::terminal::{Terminal, fitted};
 
 const TOOL: &str = "ipmp";
 
@@ -24,6 +25,7 @@ Examples:
 /// Runs `ipmp events` with `arguments`, the verb not among them.
 pub fn run(
     arguments: &[String],
+    terminal: &dyn Terminal,
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> u8 {
@@ -36,10 +38,16 @@ pub fn run(
             _ => return console.misused(arguments, USAGE),
         }
     }
+    // At each print, as windows are resized.
+    let style = || match terminal.size() {
+        _ if json => Style::Json,
+        Some(size) => Style::Columns(size.columns),
+        None => Style::Lines,
+    };
     let (told, result) = if follow {
         let mut printed = Ok(());
         let told = environment.daemon.follow(&mut |events| {
-            printed = print(&events, json, console);
+            printed = print(&events, style(), console);
             match printed {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -48,7 +56,7 @@ pub fn run(
         (told, printed)
     } else {
         match environment.daemon.events() {
-            Ok(events) => (Ok(()), print(&events, json, console)),
+            Ok(events) => (Ok(()), print(&events, style(), console)),
             Err(failure) => (Err(failure), Ok(())),
         }
     };
@@ -71,15 +79,34 @@ pub(crate) fn complain(failure: &Failure, console: &mut Console<'_>) {
     }
 }
 
-fn print(events: &[Event], json: bool, console: &mut Console<'_>) -> io::Result<()> {
+/// For whom the events are.
+#[derive(Clone, Copy)]
+enum Style {
+    /// Whoever looks at a terminal of so many columns.
+    Columns(usize),
+    /// `grep` and the like: one line each, however long.
+    Lines,
+    /// Programs.
+    Json,
+}
+
+/// Columns that the time takes, and what stands between it and the text.
+const INDENT: usize = 26;
+
+fn print(events: &[Event], style: Style, console: &mut Console<'_>) -> io::Result<()> {
     for event in events {
-        if json {
-            console.say(serde_json::to_string(event)?)?;
-        } else {
-            let Event { time, text, .. } = event;
-            // To the millisecond; a line is to fit into a terminal.
-            let time = time.get(..23).unwrap_or(time);
-            console.say(format_args!("{time}Z  {text}"))?;
+        let Event { time, text, .. } = event;
+        // To the millisecond.
+        let time = time.get(..23).unwrap_or(time);
+        let line = format!("{time}Z  {text}");
+        match style {
+            Style::Columns(columns) => {
+                for line in fitted(&line, columns, INDENT) {
+                    console.say(line)?;
+                }
+            }
+            Style::Lines => console.say(line)?,
+            Style::Json => console.say(serde_json::to_string(event)?)?,
         }
     }
     console.out.flush()
@@ -93,18 +120,41 @@ mod tests {
 
     use super::*;
     use crate::etc::Etc;
-    use crate::recorded::{Recorded, transcript};
+    use crate::recorded::{Recorded, Staged, transcript};
     use crate::sample;
+
+    fn printed(daemon: &mut Recorded, line: &str, terminal: &Staged) -> String {
+        let etc = Etc::below(Path::new("/nonexistent"));
+        transcript(daemon, &etc, line, |words, environment, console| {
+            run(words, terminal, environment, console)
+        })
+    }
 
     fn ipmp_events(line: &str) -> String {
         let mut daemon = Recorded::default();
         daemon.events = sample::events();
-        transcript(
-            &mut daemon,
-            &Etc::below(Path::new("/nonexistent")),
-            line,
-            run,
-        )
+        printed(&mut daemon, line, &Staged::pipe())
+    }
+
+    #[test]
+    fn they_fit_into_a_terminal() {
+        let terminal = Staged {
+            rows: [24].into(),
+            waits: 0,
+        };
+        let mut daemon = Recorded::default();
+        daemon.events = sample::events();
+        let text = printed(&mut daemon, "", &terminal);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_snapshot!("events_on_a_terminal", text);
+        // Followed they are the same; what is for programs stays one line each.
+        assert!(printed(&mut daemon, "--follow", &terminal).starts_with(&text));
+        assert_eq!(printed(&mut daemon, "--json", &terminal), "");
+        daemon.events = sample::events();
+        assert_eq!(
+            printed(&mut daemon, "--json", &terminal),
+            ipmp_events("--json")
+        );
     }
 
     #[test]
@@ -127,10 +177,9 @@ mod tests {
     fn without_a_daemon_it_is_said_how_to_start_it() {
         let mut daemon = Recorded::default();
         daemon.is_down = true;
-        let etc = Etc::below(Path::new("/nonexistent"));
         for line in ["", "--follow --json"] {
             assert_eq!(
-                transcript(&mut daemon, &etc, line, run),
+                printed(&mut daemon, line, &Staged::pipe()),
                 "2> ipmp: in.mpathd is not running (start it: systemctl start ipmp, or in.mpathd)\n\
                  exit 1\n"
             );

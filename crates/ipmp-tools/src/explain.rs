@@ -14,6 +14,7 @@ use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Clocks, Environment};
 use crate::events::complain;
 use crate::status::{by_which, by_whom, how_often};
+use crate::terminal::fitted;
 
 const TOOL: &str = "ipmp";
 
@@ -67,24 +68,11 @@ pub fn run(
         ));
         return FAILED;
     };
-    let mut lines = sentences.iter().flat_map(|sentence| wrapped(sentence));
+    let mut lines = sentences
+        .iter()
+        .flat_map(|sentence| fitted(sentence, WIDTH, 0));
     let result = lines.try_for_each(|line| console.say(line));
     console.finish(TOOL, result.map(|()| OK))
-}
-
-/// Breaks a sentence into lines.
-fn wrapped(sentence: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in sentence.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// What other hands, other hosts and the kernel do to an interface or an address.

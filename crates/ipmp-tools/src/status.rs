@@ -16,7 +16,7 @@ use crate::daemon::{Clocks, Environment, Failure};
 use crate::document::{self, Document};
 use crate::events::complain;
 use crate::ifconfig::display_name;
-use crate::terminal::{Paint, Terminal};
+use crate::terminal::{Paint, Terminal, fitted};
 
 const TOOL: &str = "ipmp";
 
@@ -81,20 +81,34 @@ fn show(
         text.push_str(TO_START);
         text.push_str(")\n");
     }
-    let room = terminal
-        .size()
-        .map_or(usize::MAX, |size| size.rows.saturating_sub(1));
+    let size = terminal.size();
+    let room = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1));
+    let columns = size.map_or(usize::MAX, |size| size.columns);
+    let screen = |most| within(&screen(&snapshot, clocks, paint, most), columns);
     // As many addresses as there is room for, an equal number of each interface.
     let fitting = [ADDRESSES, 16, 8, 6, 4, 3, 2, 1, 0]
-        .map(|most| screen(&snapshot, clocks, paint, most))
+        .map(screen)
         .into_iter()
         .find(|screen| text.lines().count() + screen.lines().count() <= room);
     match fitting {
         Some(fitting) => text.push_str(&fitting),
-        None => text.push_str(&screen(&snapshot, clocks, paint, 0)),
+        None => text.push_str(&screen(0)),
     }
     console.out.write_all(text.as_bytes())?;
     Ok(OK)
+}
+
+/// The same lines, broken where they are wider than that, and set off from those that follow.
+fn within(text: &str, columns: usize) -> String {
+    let lines = text.lines().flat_map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        fitted(line, columns, indent + 2)
+    });
+    lines.fold(String::new(), |mut text, line| {
+        text.push_str(&line);
+        text.push('\n');
+        text
+    })
 }
 
 fn document(snapshot: &Snapshot, running: bool, clocks: Clocks) -> Document {

@@ -76,6 +76,45 @@ impl Paint {
     }
 }
 
+/// Breaks a line at blanks into lines of so many columns, all but the first `indent` columns in. A word that
+/// is wider than that stays whole. Escape sequences of [`Paint`] take no room.
+pub(crate) fn fitted(line: &str, columns: usize, indent: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut used = 0;
+    for word in line.split(' ') {
+        let width = width(word);
+        match lines.last_mut() {
+            // Blanks at the beginning belong to the first word.
+            Some(last) if used + 1 + width <= columns || last.trim_start().is_empty() => {
+                last.push(' ');
+                last.push_str(word);
+                used += 1 + width;
+            }
+            Some(last) => {
+                last.truncate(last.trim_end().len());
+                lines.push(format!("{:indent$}{word}", ""));
+                used = indent + width;
+            }
+            None => {
+                lines.push(word.to_owned());
+                used = width;
+            }
+        }
+    }
+    lines
+}
+
+/// Columns that a word takes.
+fn width(word: &str) -> usize {
+    let mut is_escaped = false;
+    let shown = word.chars().filter(|&c| {
+        let was_escaped = is_escaped;
+        is_escaped = c == '\x1b' || (is_escaped && c != 'm');
+        !was_escaped && !is_escaped
+    });
+    shown.count()
+}
+
 /// The terminal of the process, if standard output is one.
 #[derive(Debug, Default)]
 pub struct Tty {
@@ -134,5 +173,32 @@ impl Terminal for Tty {
             Ok(_) => Ok(Waited::End),
             Err(errno) => Err(errno.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_at_blanks() {
+        assert_eq!(fitted("  a bc  de", 10, 4), ["  a bc  de"]);
+        assert_eq!(fitted("  a bc  def", 10, 4), ["  a bc", "    def"]);
+        assert_eq!(
+            fitted("a wider-than-all b", 6, 2),
+            ["a", "  wider-than-all", "  b"]
+        );
+        assert_eq!(fitted("", 10, 2), [""]);
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let bad = Paint(true).bad("failed");
+        let line = format!("ge1 {bad}, link");
+        assert_eq!(fitted(&line, 16, 2).join("\n"), line);
+        assert_eq!(
+            fitted(&line, 15, 2),
+            [format!("ge1 {bad},"), "  link".to_owned()]
+        );
     }
 }

@@ -82,7 +82,8 @@ fn main() -> ExitCode {
             status::run(words, &Tty::default(), environment, console)
         }),
         Some(("events", rest)) => ask(rest, Start::Never, |words, local, etc, console| {
-            events::run(words, &mut environment(local, etc), console)
+            let environment = &mut environment(local, etc);
+            events::run(words, &Tty::default(), environment, console)
         }),
         Some(("completions", rest)) => ask(rest, Start::Never, |words, _, _, console| {
             completions::run(words, console)

@@ -104,3 +104,29 @@ fn it_fits_into_a_terminal_however_many_addresses_there_are() {
     assert!(text.lines().count() < 24, "{text}");
     assert!(text.contains("more address"), "{text}");
 }
+
+#[test]
+fn it_is_no_wider_than_the_terminal() {
+    let mut snapshot = troubled();
+    let ge0 = &mut snapshot.interfaces[1];
+    (ge0.standby, ge0.inactive, ge0.down, ge0.duplicate_mac) = (true, true, true, true);
+    let mut moved = logical(
+        "ge0:10",
+        "2001:db8:1111:2222:3333:4444:5555:6666/64",
+        0x100_0842,
+    );
+    moved.home = "ge1".parse().unwrap();
+    moved.flags |= Flags::DUPLICATE;
+    ge0.logicals.push(moved);
+    let mut terminal = Staged::pipe();
+    let wide = status(&mut Recorded::showing(snapshot.clone()), "", &terminal);
+    assert!(wide.lines().any(|line| line.len() > 80), "{wide}");
+    terminal.rows = [60].into();
+    let text = status(&mut Recorded::showing(snapshot), "", &terminal);
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    assert_eq!(
+        text.split_whitespace().collect::<Vec<_>>(),
+        wide.split_whitespace().collect::<Vec<_>>()
+    );
+    assert_snapshot!("on_a_terminal", text);
+}
