@@ -225,6 +225,11 @@ pub struct Logical {
     /// Where the administrator moved it (`ipmp move`), instead of home.
     #[serde(default)]
     pub moved_to: Option<InterfaceName>,
+    /// Whether the administrator set it down, or did not bring it up yet. One that is not UP without
+    /// this is kept down: another host has it, others are being asked for it, or its interface is out of
+    /// service.
+    #[serde(default)]
+    pub set_down: bool,
 }
 
 impl Logical {

@@ -27,6 +27,7 @@ pub(crate) fn logical(name: &str, address: &str, flags: u64) -> Logical {
         flags: Flags(flags),
         metric: 0,
         moved_to: None,
+        set_down: false,
         mtu: if placeholder { 0 } else { 1500 },
         placeholder,
     }

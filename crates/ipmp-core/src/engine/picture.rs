@@ -230,6 +230,7 @@ impl Engine {
             mtu: link.map_or(0, |link| link.mtu),
             placeholder: false,
             moved_to: logical.moved_to.clone(),
+            set_down: !logical.flags.contains(Flags::UP),
         }
     }
 
@@ -248,6 +249,7 @@ impl Engine {
             mtu: 0,
             placeholder: true,
             moved_to: None,
+            set_down: false,
         }
     }
 
@@ -273,6 +275,7 @@ impl Engine {
             mtu: link.map_or(0, |link| link.mtu),
             placeholder: false,
             moved_to: None,
+            set_down: false,
         }
     }
 

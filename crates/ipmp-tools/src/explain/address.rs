@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipmp_core::snapshot::{Interface, InterfaceState, Logical};
-use ipmp_core::{Flags, Snapshot};
+use ipmp_core::{Family, Flags, InterfaceName, Snapshot};
 
 use crate::ifconfig::display_name;
 use crate::status::why_away;
@@ -16,39 +16,26 @@ pub(super) fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
         .flat_map(|i| i.logicals.iter().map(move |l| (i, l)))
         .filter(|(_, logical)| !logical.placeholder)
         .find(|(_, logical)| logical.address.ip == ip)?;
-    let place = display_name(&logical.name);
-    let mut says = Vec::new();
-    let is_withheld =
-        logical.flags.contains(Flags::DUPLICATE) && !logical.flags.contains(Flags::UP);
-    if is_withheld {
+    if !logical.flags.contains(Flags::UP) {
         // It is nowhere: what would become of it on its interface is for when it is brought up.
-        says.push(belongs_to(interface, logical));
-    } else if logical.flags.contains(Flags::NOFAILOVER) {
-        says.push(format!(
+        let mut says = vec![belongs_to(interface, logical)];
+        says.extend(why_down(interface, logical));
+        return Some(says);
+    }
+    Some(if logical.flags.contains(Flags::NOFAILOVER) {
+        vec![format!(
             "{ip} is the test address of {}: probes are sent from it, and it never moves.",
             interface.name
-        ));
+        )]
     } else if logical.is_data() && interface.group.is_some() {
-        says.extend(data_address(snapshot, interface, logical));
+        data_address(snapshot, interface, logical)
     } else {
-        says.push(format!("{ip} is on {place} and never moves."));
-    }
-    if !logical.flags.contains(Flags::UP) {
-        // IPv4 is meant unless it is said.
-        let family = if ip.is_ipv6() { "inet6 " } else { "" };
-        let up = format!("ifconfig {place} {family}up");
-        let mut why = format!("It is down: nobody can reach it. To use it: {up}.");
-        if is_withheld {
-            why = format!("It is not brought up, as another host has it. To try it at once: {up}.");
-        } else if interface.state == InterfaceState::Offline {
-            why = format!("It is down while {} is out of service.", interface.name);
-        }
-        says.push(why);
-    }
-    Some(says)
+        let place = display_name(&logical.name);
+        vec![format!("{ip} is on {place} and never moves.")]
+    })
 }
 
-/// What an address is, and whose, wherever it may be.
+/// What an address is that is not up, and whose, wherever it would be.
 fn belongs_to(at: &Interface, logical: &Logical) -> String {
     let (ip, home) = (logical.address.ip, &logical.home.interface);
     match &at.group {
@@ -60,6 +47,35 @@ fn belongs_to(at: &Interface, logical: &Logical) -> String {
         }
         _ => format!("{ip} belongs to {home}."),
     }
+}
+
+/// Why an address is not up, and what would bring it up.
+fn why_down(at: &Interface, logical: &Logical) -> Vec<String> {
+    let (name, place) = (&at.name, display_name(&logical.name));
+    // IPv4 is meant unless it is said.
+    let family = match logical.address.family() {
+        Family::Inet => "",
+        Family::Inet6 => "inet6 ",
+    };
+    let is_down = "It is down, so that no link has it and nobody can reach it";
+    if logical.set_down {
+        return vec![
+            format!("{is_down}: the administrator set it down, or has not brought it up yet."),
+            format!("To bring it up: ifconfig {place} {family}up."),
+        ];
+    }
+    vec![if logical.flags.contains(Flags::DUPLICATE) {
+        format!(
+            "It is not brought up, as another host has it. To try it at once: ifconfig {place} \
+             {family}up."
+        )
+    } else if at.state == InterfaceState::Offline {
+        format!("It is down while {name} is out of service. To put it back: if_mpadm -r {name}.")
+    } else if at.index.is_none() {
+        format!("{is_down}: there is no device called {name}.")
+    } else {
+        "It is not up yet: other hosts are asked first whether one of them has it.".to_owned()
+    }]
 }
 
 fn data_address(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<String> {
@@ -94,19 +110,20 @@ fn place_of(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<Strin
         ];
     }
     if *home == at.name {
-        let (mut is, mut would) = (
-            format!("{ip} is a data address of group {group}. It is on {place}, where it belongs."),
-            format!("If {home} failed, it would go to another member of the group."),
-        );
-        let works = matches!(at.state, InterfaceState::Ok | InterfaceState::Unknown);
-        if !works {
-            is = format!("{ip} is a data address of group {group}, and on {place}.");
-            would = format!(
-                "{home} does not work, and no other member of the group can take it: it goes to \
-                 the first that works."
-            );
-        }
-        return vec![is, would];
+        let others = others(snapshot, at, logical.address.family());
+        return if works(at) {
+            vec![
+                format!(
+                    "{ip} is a data address of group {group}. It is on {place}, where it belongs."
+                ),
+                would_go(home, others),
+            ]
+        } else {
+            vec![
+                format!("{ip} is a data address of group {group}, and on {place}."),
+                stays(home, others),
+            ]
+        };
     }
     let belongs = snapshot.interfaces.iter().find(|i| i.name == *home);
     vec![
@@ -126,4 +143,81 @@ fn place_of(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<Strin
             _ => format!("It goes home when {home} works again, unless FAILBACK=no is set."),
         },
     ]
+}
+
+/// Who else there is in a group to take an address.
+#[derive(Clone, Copy)]
+enum Others {
+    /// A member that works.
+    Working,
+    /// Members that do not work at present.
+    Broken,
+    /// Members that are not plumbed for its family, which is this one.
+    Unplumbed(Family),
+    /// Nobody.
+    Nobody,
+}
+
+/// Who else there is in the group of the interface `at` to take an address of this family.
+fn others(snapshot: &Snapshot, at: &Interface, family: Family) -> Others {
+    let all = snapshot.interfaces.iter();
+    let others = all.filter(|other| other.group == at.group && other.name != at.name);
+    let others: Vec<&Interface> = others.collect();
+    let is_plumbed = |other: &Interface| {
+        let mut logicals = other.logicals.iter();
+        logicals.any(|logical| logical.address.family() == family)
+    };
+    let plumbed: Vec<&Interface> = others
+        .iter()
+        .copied()
+        .filter(|other| is_plumbed(other))
+        .collect();
+    if others.is_empty() {
+        Others::Nobody
+    } else if plumbed.is_empty() {
+        Others::Unplumbed(family)
+    } else if plumbed.into_iter().any(works) {
+        Others::Working
+    } else {
+        Others::Broken
+    }
+}
+
+fn works(interface: &Interface) -> bool {
+    interface.index.is_some()
+        && matches!(
+            interface.state,
+            InterfaceState::Ok | InterfaceState::Unknown
+        )
+}
+
+/// What would become of an address on its `home`, which works.
+fn would_go(home: &InterfaceName, others: Others) -> String {
+    let nowhere = format!("If {home} failed, it could go nowhere");
+    match others {
+        Others::Working => format!("If {home} failed, it would go to another member of the group."),
+        Others::Broken => format!("{nowhere}: no other member of the group works at present."),
+        Others::Unplumbed(family) => {
+            format!("{nowhere}: no other member of the group is plumbed for {family}.")
+        }
+        Others::Nobody => format!("{nowhere}: {home} is the only member of the group."),
+    }
+}
+
+/// What keeps an address on its `home`, which does not work, and what would change that.
+fn stays(home: &InterfaceName, others: Others) -> String {
+    match others {
+        Others::Working | Others::Broken => format!(
+            "{home} does not work, and no other member of the group can take it: it goes to the \
+             first that works."
+        ),
+        Others::Unplumbed(family) => format!(
+            "{home} does not work, and no other member of the group is plumbed for {family}: it \
+             can be reached again when {home} works."
+        ),
+        Others::Nobody => format!(
+            "{home} does not work, and is the only member of the group: it can be reached again \
+             when {home} works."
+        ),
+    }
 }

@@ -1,7 +1,7 @@
 //! Why an interface is as it is.
 
-use ipmp_core::Snapshot;
 use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, ProbeState, TargetMode};
+use ipmp_core::{Flags, Snapshot};
 
 use crate::status::why_away;
 
@@ -63,6 +63,7 @@ fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
         LinkState::Unknown => "Its driver does not tell about its link",
     };
     let is_probed = interface.probe != ProbeState::Disabled;
+    let is_alone = is_alone(snapshot, interface);
     match interface.state {
         _ if interface.index.is_none() => vec![format!(
             "There is no device called {name}. When it appears, it is set up as it was."
@@ -106,10 +107,26 @@ fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
                 .replace("IF", name.as_str()),
         ],
         InterfaceState::Ok if is_probed => vec![
-            format!("{link} and its probes are answered."),
+            match interface.probe {
+                ProbeState::Failed => format!(
+                    "{link}, but its probes are not answered at present. It is not blamed for that: \
+                     the time is not up, or its targets answer ARP or neighbour solicitations (ipmp \
+                     events tells)."
+                ),
+                ProbeState::Unknown => {
+                    format!("{link}. Whether its probes are answered is not known yet.")
+                }
+                ProbeState::Ok | ProbeState::Disabled => {
+                    format!("{link} and its probes are answered.")
+                }
+            },
             format!(
-                "It would fail if its link went down, or if its probes were not answered{within} \
-                 while other members' are."
+                "It would fail if its link went down, or if its probes were not answered{within}{}.",
+                if is_alone {
+                    ""
+                } else {
+                    " while other members' are"
+                }
             ),
         ],
         InterfaceState::Ok => vec![format!(
@@ -151,7 +168,17 @@ fn probing(interface: &Interface) -> Vec<String> {
 /// What it carries, and where its addresses are.
 fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     let mut says = Vec::new();
-    if interface.standby && interface.inactive {
+    let is_alone = is_alone(snapshot, interface);
+    if is_alone {
+        says.push(
+            "It is the only member of its group: there is nobody to take over for it.".to_owned(),
+        );
+    }
+    if interface.down && interface.index.is_some() && interface.state != InterfaceState::Offline {
+        says.push("It carries nothing: none of its addresses is up.".to_owned());
+    } else if interface.standby && is_alone {
+        says.push("It is a standby, with nobody to wait for.".to_owned());
+    } else if interface.standby && interface.inactive {
         says.push(
             "It is a standby: it carries nothing until another member of its group fails."
                 .to_owned(),
@@ -171,6 +198,13 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     };
     for (at, logical) in all().filter(|(_, logical)| logical.is_data()) {
         let ip = logical.address.ip;
+        if !logical.flags.contains(Flags::UP) {
+            // What is down is nowhere. What is kept down is told of as a conflict.
+            if logical.set_down && logical.home.interface == interface.name {
+                says.push(format!("Its address {ip} is down, and on no link."));
+            }
+            continue;
+        }
         let home = &logical.home.interface;
         if at.name == interface.name && logical.moved_to.as_ref() == Some(&at.name) {
             says.push(format!("It has {ip} of {home}, which was moved here."));
@@ -184,4 +218,11 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
         }
     }
     says
+}
+
+/// Whether there is nobody else in an interface's group.
+fn is_alone(snapshot: &Snapshot, interface: &Interface) -> bool {
+    let mut all = snapshot.interfaces.iter();
+    interface.group.is_some()
+        && all.all(|other| other.name == interface.name || other.group != interface.group)
 }

@@ -3,12 +3,12 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 use ipmp_core::Flags;
-use ipmp_core::snapshot::{InterfaceState, LinkState, TargetMode};
+use ipmp_core::snapshot::{GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
 
 use super::*;
 use crate::etc::Etc;
 use crate::recorded::{Recorded, transcript};
-use crate::sample::{lab1, lab1_failed, lab2, lab2_failed, probing, troubled};
+use crate::sample::{group, lab1, lab1_failed, lab2, lab2_failed, logical, probing, troubled};
 
 fn explain(snapshot: &Snapshot, what: &str) -> String {
     let mut daemon = Recorded::showing(snapshot.clone());
@@ -48,6 +48,91 @@ fn moved_and_failed() -> Snapshot {
     if let Some(ge1) = snapshot.interfaces.get_mut(2) {
         ge1.logicals[0].moved_to = Some("ge0".parse().unwrap());
     }
+    snapshot
+}
+
+/// Lab 1 after `ifconfig ge0 down` and `ifconfig ge0:1 down`.
+fn set_down() -> Snapshot {
+    let mut snapshot = lab1();
+    for logical in &mut snapshot.interfaces[1].logicals {
+        logical.flags = logical.flags.with(Flags::UP, false);
+        logical.set_down = true;
+    }
+    snapshot.interfaces[1].down = true;
+    snapshot
+}
+
+/// The same when ge1 has failed, and its address was set down on ge0.
+fn set_down_elsewhere() -> Snapshot {
+    let mut snapshot = lab1_failed();
+    let moved = &mut snapshot.interfaces[1].logicals[2];
+    moved.flags = moved.flags.with(Flags::UP, false);
+    moved.set_down = true;
+    snapshot
+}
+
+/// Lab 1 with IPv6 on ge0 only, whose second address was not brought up.
+fn inet6() -> Snapshot {
+    let mut snapshot = lab1();
+    let mut down = logical("ge0:2", "2001:db8::2/64", 0x200_0842);
+    down.set_down = true;
+    let up = logical("ge0:1", "2001:db8::1/64", 0x200_0843);
+    let local = logical("ge0", "fe80::1/10", 0x200_0843);
+    snapshot.interfaces[1].logicals.extend([local, up, down]);
+    snapshot
+}
+
+/// The same when ge0 has failed, what IPv6 addresses it has being without refuge.
+fn inet6_failed() -> Snapshot {
+    let mut snapshot = inet6();
+    snapshot.interfaces[1].state = InterfaceState::Failed;
+    snapshot
+}
+
+/// ge0 of lab 1 in a group of its own.
+fn alone() -> Snapshot {
+    let mut snapshot = lab1();
+    snapshot.interfaces.truncate(2);
+    snapshot.groups = vec![group(
+        "testgrp2",
+        GroupState::Ok,
+        10_000,
+        [&["ge0"], &[], &[]],
+    )];
+    snapshot
+}
+
+/// The same when it is a standby.
+fn standby_alone() -> Snapshot {
+    let mut snapshot = alone();
+    let ge0 = &mut snapshot.interfaces[1];
+    (ge0.standby, ge0.inactive) = (true, true);
+    snapshot
+}
+
+/// The same when it has failed.
+fn alone_and_failed() -> Snapshot {
+    let mut snapshot = alone();
+    snapshot.interfaces[1].state = InterfaceState::Failed;
+    snapshot
+}
+
+/// Lab 1 while its addresses are asked for, or cannot be.
+fn not_up_yet(state: InterfaceState, index: Option<u32>) -> Snapshot {
+    let mut snapshot = lab1();
+    let ge0 = &mut snapshot.interfaces[1];
+    (ge0.state, ge0.index) = (state, index);
+    for logical in &mut ge0.logicals {
+        logical.flags = logical.flags.with(Flags::UP, false);
+    }
+    snapshot
+}
+
+/// Lab 1 when ge0's target answers ARP only.
+fn silent_target() -> Snapshot {
+    let mut snapshot = lab1();
+    snapshot.interfaces[1].probe = ProbeState::Failed;
+    snapshot.interfaces[2].probe = ProbeState::Unknown;
     snapshot
 }
 
@@ -107,6 +192,50 @@ fn words() {
             withheld(),
             &["192.168.0.86", "192.168.0.87"],
         ),
+        (
+            "both set down",
+            set_down(),
+            &["ge0", "192.168.0.86", "192.168.0.87"],
+        ),
+        (
+            "192.168.0.88 set down on ge0",
+            set_down_elsewhere(),
+            &["ge0", "ge1", "192.168.0.88"],
+        ),
+        (
+            "IPv6 on ge0 only",
+            inet6(),
+            &["2001:db8::1", "2001:db8::2", "fe80::1"],
+        ),
+        (
+            "IPv6 on ge0 only, which failed",
+            inet6_failed(),
+            &["2001:db8::1"],
+        ),
+        ("ge0 alone", alone(), &["ge0", "192.168.0.86"]),
+        (
+            "ge0 alone, and failed",
+            alone_and_failed(),
+            &["ge0", "192.168.0.86"],
+        ),
+        ("ge0 alone, a standby", standby_alone(), &["ge0"]),
+        (
+            "others are asked",
+            not_up_yet(InterfaceState::Ok, Some(6)),
+            &["192.168.0.86"],
+        ),
+        (
+            "ge0 is absent",
+            not_up_yet(InterfaceState::Failed, None),
+            &["192.168.0.86"],
+        ),
+        (
+            "ge0 offline",
+            not_up_yet(InterfaceState::Offline, Some(6)),
+            &["192.168.0.87"],
+        ),
+        ("target answers ARP only", silent_target(), &["ge0", "ge1"]),
+        ("ge1 failed", lab1_failed(), &["192.168.0.86"]),
         ("lab 2", lab2(), &["ge1"]),
         ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
     ] {

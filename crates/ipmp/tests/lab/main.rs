@@ -25,6 +25,7 @@ mod demo;
 mod duplicates;
 mod eeprom;
 mod every_verb;
+mod explained;
 mod exporter;
 mod faults;
 mod files;
@@ -90,6 +91,7 @@ fn others() -> Vec<Test> {
         duplicates::TESTS,
         eeprom::TESTS,
         every_verb::TESTS,
+        explained::TESTS,
         exporter::TESTS,
         faults::TESTS,
         files::TESTS,

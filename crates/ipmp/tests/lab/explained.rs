@@ -1,0 +1,76 @@
+//! `ipmp explain` of what the real daemon has: what it says is so, and what it says to type does it.
+
+use ipmp_core::snapshot::InterfaceState;
+use libtest_mimic::Failed;
+
+use crate::bed::{Bed, same};
+
+tests![
+    what_was_set_down_comes_up_as_explained,
+    a_lone_member_has_nobody_to_take_over,
+];
+
+const SLOW: u32 = 10_000;
+
+/// What is said, on one line.
+fn explained(bed: &Bed, what: &str) -> Result<String, Failed> {
+    let told = bed.types(&format!("ipmp explain {what}"))?;
+    Ok(told.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Checks that this is said of it.
+fn says(bed: &Bed, what: &str, part: &str) -> Result<(), Failed> {
+    let told = explained(bed, what)?;
+    same(&format!("'{part}' in: {told}"), &told.contains(part), &true)
+}
+
+fn what_was_set_down_comes_up_as_explained() -> Result<(), Failed> {
+    let bed = Bed::lab1(SLOW)?;
+    bed.types("ifconfig ge0 inet6 plumb up")?;
+    bed.types("ifconfig ge0 inet6 addif 2001:db8::86/64 up")?;
+    bed.types("ifconfig ge0 addif 192.168.0.90")?;
+    for (down, address) in [
+        ("ifconfig ge0 down", "192.168.0.86"),
+        ("ifconfig ge0:1 down", "192.168.0.87"),
+        ("ifconfig ge0:1 inet6 down", "2001:db8::86"),
+        // It has never been up.
+        ("true", "192.168.0.90"),
+    ] {
+        bed.types(down)?;
+        same("in the kernel", &bed.has_address(address)?, &false)?;
+        let told = explained(&bed, address)?;
+        let is_told = told.contains("It is down") && told.contains("the administrator set it down");
+        same(&told, &is_told, &true)?;
+        // Nothing is said of where it would go, as it is nowhere.
+        same(&told, &told.contains("If ge0 failed"), &false)?;
+        let up = told.split_once("To bring it up: ");
+        let (_, up) = up.ok_or_else(|| format!("no command in: {told}"))?;
+        bed.types(up.trim_end_matches('.'))?;
+        same("in the kernel", &bed.has_address(address)?, &true)?;
+        let told = explained(&bed, address)?;
+        same(&told, &told.contains("down"), &false)?;
+    }
+    Ok(())
+}
+
+fn a_lone_member_has_nobody_to_take_over() -> Result<(), Failed> {
+    let bed = Bed::new(SLOW)?;
+    let address = "192.168.0.86";
+    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
+    says(&bed, "ge0", "It is the only member of its group")?;
+    let nowhere = "it could go nowhere: ge0 is the only member of the group";
+    says(&bed, address, nowhere)?;
+    bed.ge0.cable.pull()?;
+    bed.awaits_state("ge0", InterfaceState::Failed)?;
+    let when = "can be reached again when ge0 works";
+    says(&bed, address, when)?;
+    bed.ge0.cable.heal()?;
+    bed.awaits_state("ge0", InterfaceState::Ok)?;
+    // Somebody who does not work is nobody either, until it does.
+    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
+    says(&bed, address, "it would go to another member of the group")?;
+    bed.ge1.cable.pull()?;
+    bed.awaits_state("ge1", InterfaceState::Failed)?;
+    let broken = "it could go nowhere: no other member of the group works at present";
+    says(&bed, address, broken)
+}
