@@ -8,11 +8,11 @@ const TOOL: &str = "ipmp";
 
 const USAGE: &str = "\
 usage: ipmp completions bash|zsh|fish
-  Prints what teaches the shell to complete the words of ipmp, ipmpstat and
-  if_mpadm: verbs, options, interfaces and addresses.
+  Prints what teaches the shell to complete the words of ipmp, ipmpstat,
+  if_mpadm and in.mpathd: verbs, options, interfaces and addresses.
 Examples:
   source <(ipmp completions bash)
-  ipmp completions fish > ~/.config/fish/completions/ipmp.fish
+  ipmp completions fish > ~/.config/fish/conf.d/ipmp.fish
   ipmp completions zsh > /usr/local/share/zsh/site-functions/_ipmp
 ";
 
@@ -65,10 +65,10 @@ const VERBS: &[(&str, &str, Operand)] = &[
 
 /// Tools that have a name of their own which nobody else's program has: of `ifconfig` and `eeprom` there
 /// are others.
-const TOOLS: &str = "ipmp ipmpstat if_mpadm";
+const TOOLS: &str = "ipmp ipmpstat if_mpadm in.mpathd";
 
-/// What lists the data addresses of groups, one a line. In what is for programs, colons are escaped.
-const ADDRESSES: &str = r"ipmp ipmpstat -P -n -o address -a 2>/dev/null | tr -d '\\'";
+/// What lists the data addresses of groups, one a line.
+const ADDRESSES: &str = "ipmp ipmpstat -P -n -o address -a 2>/dev/null";
 
 /// Runs `ipmp completions` with `arguments`, the verb not among them.
 pub fn run(arguments: &[String], console: &mut Console<'_>) -> u8 {
@@ -97,13 +97,15 @@ fn bash() -> String {
 _ipmp_interfaces() {{ ls /sys/class/net; }}
 _ipmp_addresses() {{ {ADDRESSES}; }}
 _ipmp() {{
-    local tool=${{1##*/}} word=$2 words= operands=
+    local tool=${{1##*/}} word=$2 before= operands= candidate typed
+    local -a words=() more=()
     COMPREPLY=()
-    if [[ $tool == ipmp ]]; then
-        if ((COMP_CWORD == 1)); then
-            COMPREPLY=($(compgen -W '{} --help --version' -- \"$word\"))
-            return
-        fi
+    # Bash breaks words at colons and the like. What stands before the last of them stays as it is.
+    typed=${{COMP_LINE:0:COMP_POINT}} typed=${{typed##*[[:blank:]]}}
+    [[ $typed == *[:=]* ]] && before=${{typed%\"$2\"}} word=$typed
+    if [[ $tool == ipmp ]] && ((COMP_CWORD == 1)); then
+        tool= words=({} --help --version)
+    elif [[ $tool == ipmp ]]; then
         tool=${{COMP_WORDS[1]}}
     fi
     case $tool in
@@ -117,19 +119,32 @@ _ipmp() {{
             Operand::Either => " operands='interfaces addresses'",
             Operand::File => " operands='files'",
         };
-        let words = with_help(words);
-        let _ = writeln!(text, "        {verb}) words='{words}'{operands} ;;");
+        let words: Vec<String> = with_help(words)
+            .split(' ')
+            .map(|word| word.replace('?', r"\?"))
+            .collect();
+        let words = words.join(" ");
+        let _ = writeln!(text, "        {verb}) words=({words}){operands} ;;");
     }
     let _ = write!(
         text,
         "    esac
-    [[ $operands == *interfaces* ]] && words+=\" $(_ipmp_interfaces)\"
-    [[ $operands == *addresses* ]] && words+=\" $(_ipmp_addresses)\"
-    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))
-    [[ $operands == files && $word != -* ]] && COMPREPLY+=($(compgen -f -- \"$word\"))
+    [[ $operands == *interfaces* ]] && mapfile -t more < <(_ipmp_interfaces) && words+=(\"${{more[@]}}\")
+    [[ $operands == *addresses* ]] && mapfile -t more < <(_ipmp_addresses) && words+=(\"${{more[@]}}\")
+    # Not by compgen -W, which would expand what it is given: a NIC may be called $(reboot).
+    for candidate in \"${{words[@]}}\"; do
+        [[ $candidate == \"$word\"* ]] || continue
+        printf -v candidate %q \"${{candidate#\"$before\"}}\"
+        COMPREPLY+=(\"$candidate\")
+    done
+    if [[ $operands == files && $word != -* ]]; then
+        compopt -o filenames
+        mapfile -t more < <(compgen -f -- \"$2\")
+        COMPREPLY+=(\"${{more[@]}}\")
+    fi
     return 0
 }}
-complete -o filenames -F _ipmp {TOOLS}
+complete -F _ipmp {TOOLS}
 "
     );
     text
@@ -195,11 +210,15 @@ complete -c ipmp -n __fish_use_subcommand -a '{} --help --version'
         verbs()
     );
     for (verb, words, operand) in VERBS {
-        let words = with_help(words);
+        // Fish takes it for a wildcard.
+        let words = with_help(words).replace('?', r"\?");
         let own = TOOLS.split(' ').any(|tool| tool == *verb);
         let commands = [
             Some(format!("ipmp -n '__fish_seen_subcommand_from {verb}'")),
-            own.then(|| format!("{verb} -f")),
+            own.then(|| match operand {
+                Operand::File => (*verb).to_owned(),
+                _ => format!("{verb} -f"),
+            }),
         ];
         for command in commands.into_iter().flatten() {
             let _ = writeln!(text, "complete -c {command} -a '{words}'");

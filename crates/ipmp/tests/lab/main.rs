@@ -17,6 +17,7 @@ mod behaviour;
 mod carrier;
 mod claims;
 mod commands;
+mod completed;
 mod control_socket;
 mod crowd;
 #[expect(dead_code, reason = "shared with a bench, which needs more of it")]
@@ -86,6 +87,7 @@ fn others() -> Vec<Test> {
         carrier::TESTS,
         claims::TESTS,
         commands::TESTS,
+        completed::TESTS,
         control_socket::TESTS,
         demo::TESTS,
         duplicates::TESTS,
