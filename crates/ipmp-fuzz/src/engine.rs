@@ -1,10 +1,12 @@
-//! The engine on a host whose every move comes from the input: cables, devices, other hands, commands,
-//! refusals, kills, forged answers, and time.
+//! The engine on a host whose every move comes from the input: cables, devices, other hands, other hosts
+//! with our addresses, commands, refusals, kills, forged answers and claims, and time.
 //!
-//! Whatever happens: no plan takes a data address off the last working link that has it, the engine
-//! comes to rest, and when all is mended every data address is on one link that works, the test addresses
-//! on their own, and nothing is left to be planned.
+//! Whatever happens: no plan takes a data address off the last working link that has it, no address is brought
+//! up that another host has ([`rivals`]), the engine comes to rest, and when all is mended every data address
+//! is on one link that works, the test addresses on their own, no conflict is left, and nothing is left to
+//! be planned.
 
+mod rivals;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,10 +16,11 @@ use ipmp_core::detect::{Advertisement, EchoReply, Neighbour, Reply};
 use ipmp_core::kernel::{Kernel, Route};
 use ipmp_core::plan::{NewAddress, Operation, Plain};
 use ipmp_core::{
-    Command, Confirm, Engine, GroupSettings, InterfaceAddress, MacAddress, ProbeMethod, Settings,
+    Claim, Command, Confirm, Engine, GroupSettings, InterfaceAddress, MacAddress, ProbeMethod,
+    Settings,
 };
 
-use self::world::{DATA, NICS, World};
+use self::world::{DATA, NICS, World, ours};
 use crate::input::Input;
 
 /// More steps tell nothing new.
@@ -42,7 +45,10 @@ pub(crate) fn set_up() -> Engine {
 pub fn engine(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let shape = input.byte();
-    let settings = calm_settings(input.byte());
+    let settings = Settings {
+        duplicate_address_detection: shape & 16 != 0,
+        ..calm_settings(input.byte())
+    };
     let mut world = World::new(settings.clone(), None);
     world.set_up(shape & 1 == 0, shape & 2 != 0, shape & 4 != 0);
     world.pass(Duration::from_secs(5));
@@ -51,13 +57,14 @@ pub fn engine(bytes: &[u8]) {
             break;
         }
         step(&mut world, &mut input);
+        world.check();
     }
     world.mend(settings);
     world.pass(CALM);
     world.is_well();
 }
 
-/// Settings under which nobody else is asked for addresses: in this world there is nobody.
+/// Settings under which nobody else is asked for addresses.
 fn asking_nobody() -> Settings {
     Settings {
         duplicate_address_detection: false,
@@ -87,6 +94,10 @@ fn calm_settings(choice: u8) -> Settings {
 fn step(world: &mut World, input: &mut Input<'_>) {
     let kind = input.byte();
     let nic = input.pick(&NICS).copied().unwrap_or("ge0");
+    // Others than ours came to be when there were inputs already.
+    if kind >= OTHER_HOSTS {
+        return other_hosts(world, nic, kind - OTHER_HOSTS, input);
+    }
     match kind % 24 {
         0 | 1 => world.change_link(nic, |link| link.carrier = !link.carrier),
         2 => world.change_link(nic, |link| link.up = !link.up),
@@ -129,7 +140,8 @@ fn step(world: &mut World, input: &mut Input<'_>) {
                     ),
                     ..calm_settings(input.byte()).common
                 },
-                ..asking_nobody()
+                duplicate_address_detection: world.asks(),
+                ..Settings::default()
             };
             world.configure(settings);
         }
@@ -170,6 +182,34 @@ fn step(world: &mut World, input: &mut Input<'_>) {
             let mac = MacAddress([2, 0, 0, 0, 0, input.byte() % 4]);
             world.change_link(nic, |link| link.mac = Some(mac));
         }
+    }
+}
+
+/// The first of the kinds of steps in which other hosts matter.
+const OTHER_HOSTS: u8 = 240;
+
+/// Other hosts have our addresses, or say so; others are asked, or not any more.
+fn other_hosts(world: &mut World, nic: &str, kind: u8, input: &mut Input<'_>) {
+    let ours: Vec<IpAddr> = ours().collect();
+    let Some(&ip) = input.pick(&ours) else {
+        return;
+    };
+    // Some are those of our own links.
+    let mac = MacAddress([2, 0, 0, 0, input.byte() % 4, input.byte()]);
+    match kind {
+        0..5 => world.rivals.toggle(ip, mac),
+        5..9 => {
+            let index = world.index(nic).unwrap_or_default();
+            let received = world.now;
+            world.claim(Claim {
+                index,
+                ip,
+                mac,
+                received,
+            });
+        }
+        9..11 => world.toggle_asking(),
+        _ => world.bring_up(ip, input.bit()),
     }
 }
 

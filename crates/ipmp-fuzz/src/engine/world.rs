@@ -5,14 +5,16 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ipmp_core::asked::Saved;
+use ipmp_core::asked::{Logical, Saved};
 use ipmp_core::detect::{Neighbour, Probe, Reply};
 use ipmp_core::kernel::{Change, Link, LinkKind};
 use ipmp_core::plan::{Operation, OperationError, Plan};
 use ipmp_core::{
-    Action, Command, Engine, Event, Family, Flags, InterfaceAddress, InterfaceName, Kernel,
-    LogicalName, MacAddress, Settings, Time, reference,
+    Action, Claim, Command, Engine, Enquiry, Event, Family, Flags, InterfaceAddress, InterfaceName,
+    Kernel, LogicalName, MacAddress, Settings, Time, reference,
 };
+
+use super::rivals::Rivals;
 
 pub(super) const NICS: [&str; 3] = ["ge0", "ge1", "ge2"];
 /// Data addresses, of ge0 and ge1.
@@ -29,6 +31,11 @@ pub(super) const TEST: [Ipv4Addr; 3] = [
 /// Who is in the kernel's neighbour tables.
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
 
+/// All of our addresses.
+pub(super) fn ours() -> impl Iterator<Item = IpAddr> {
+    DATA.into_iter().chain(TEST).map(IpAddr::from)
+}
+
 /// Rounds of events and actions without time passing, after which the engine goes in circles.
 const ROUNDS: usize = 2000;
 
@@ -39,6 +46,7 @@ pub(super) struct World {
     /// How many of the next operations the kernel refuses.
     pub(super) refused: usize,
     silent: BTreeSet<&'static str>,
+    pub(super) rivals: Rivals,
     saved: Option<Saved>,
     settings: Settings,
     /// The daemon is killed before this many more operations are done.
@@ -58,6 +66,7 @@ impl World {
             kernel: Kernel::default(),
             refused: 0,
             silent: BTreeSet::new(),
+            rivals: Rivals::default(),
             saved,
             settings,
             killed_after: None,
@@ -137,6 +146,7 @@ impl World {
     pub(super) fn mend(&mut self, settings: Settings) {
         self.refused = 0;
         self.silent.clear();
+        self.rivals.leave();
         for (nic, number) in NICS.into_iter().zip(1..) {
             self.plug(nic);
             self.change_link(nic, |link| {
@@ -164,6 +174,13 @@ impl World {
                 on: nic == "ge2" && self.has_standby,
             });
         }
+        // When others were asked for what came back, and all is called what it is called at home.
+        self.pass(Duration::from_secs(20));
+        for ip in ours() {
+            if !self.is_up(ip) {
+                self.bring_up(ip, true);
+            }
+        }
     }
 
     /// What must be so at the end.
@@ -178,6 +195,8 @@ impl World {
                 assert_eq!(holders, [home], "{address}: {}", self.picture());
             }
         }
+        let conflicts = self.engine.snapshot().conflicts;
+        assert!(conflicts.is_empty(), "nobody else is there: {conflicts:?}");
         self.busy = false;
         self.feed(Event::Tick);
         assert!(
@@ -185,6 +204,14 @@ impl World {
             "something is left to be done: {}",
             self.picture()
         );
+    }
+
+    /// What must be so after any step.
+    pub(super) fn check(&mut self) {
+        if self.asks() && self.killed_after != Some(0) {
+            let (seen, up) = (self.engine.snapshot(), self.up());
+            self.rivals.check(&seen, &self.kernel, &up);
+        }
     }
 
     fn picture(&self) -> String {
@@ -204,7 +231,28 @@ impl World {
         self.feed(Event::Command { id: 1, command });
     }
 
+    /// The administrator brings an address of ours up, or takes it out of service.
+    pub(super) fn bring_up(&mut self, ip: IpAddr, on: bool) {
+        let Some(logical) = self.logical(ip) else {
+            return;
+        };
+        let mut places = self.saved.iter().flat_map(|saved| &saved.places);
+        let place =
+            places.find(|(home, family, _)| *home == logical.home && *family == Family::Inet);
+        let command = Command::SetFlag {
+            logical: place.map_or(&logical.home, |(.., place)| place).clone(),
+            family: Family::Inet,
+            flag: Flags::UP,
+            on,
+            wait: true,
+        };
+        self.ask(command);
+    }
+
     pub(super) fn configure(&mut self, settings: Settings) {
+        if !settings.duplicate_address_detection {
+            self.rivals.forget();
+        }
         self.settings = settings.clone();
         self.feed(Event::Settings(settings));
     }
@@ -215,6 +263,21 @@ impl World {
 
     pub(super) fn neighbours(&mut self, known: Vec<Neighbour>) {
         self.feed(Event::Neighbours(known));
+    }
+
+    /// Whether other hosts are asked for addresses.
+    pub(super) const fn asks(&self) -> bool {
+        self.settings.duplicate_address_detection
+    }
+
+    pub(super) fn toggle_asking(&mut self) {
+        let mut settings = self.settings.clone();
+        settings.duplicate_address_detection = !settings.duplicate_address_detection;
+        self.configure(settings);
+    }
+
+    pub(super) fn claim(&mut self, claim: Claim) {
+        self.feed(Event::Claims(vec![claim]));
     }
 
     pub(super) fn toggle_silence(&mut self, nic: &'static str) {
@@ -309,6 +372,7 @@ impl World {
     fn restart(&mut self) {
         self.killed_after = None;
         self.replies.clear();
+        self.rivals.start(&self.kernel, &self.up());
         self.engine = Engine::new(self.settings.clone(), self.saved.clone(), 1);
         self.feed(Event::Kernel(vec![Change::Resync(self.kernel.clone())]));
     }
@@ -341,13 +405,14 @@ impl World {
                         let kernel = self.kernel.clone();
                         events.push_back(Event::Kernel(vec![Change::Resync(kernel)]));
                     }
-                    Action::Probed(_)
+                    Action::Enquire(enquiries) => events.extend(self.enquire(enquiries)),
+                    Action::Listen(listening) => self.rivals.listen(listening),
+                    Action::Answer { answer: Ok(_), .. } => self.rivals.keep(&self.up()),
+                    Action::Answer { answer: Err(_), .. }
+                    | Action::Probed(_)
                     | Action::Announce(_)
-                    | Action::Enquire(_)
-                    | Action::Listen(_)
                     | Action::Record(_)
-                    | Action::Log(_)
-                    | Action::Answer { .. } => {}
+                    | Action::Log(_) => {}
                 }
             }
         }
@@ -365,6 +430,11 @@ impl World {
                     return None;
                 }
             }
+            if let Operation::AddAddress(new) = operation
+                && self.asks()
+            {
+                self.rivals.may_have(new.address.ip, &self.kernel);
+            }
             let served = DATA.map(|address| self.is_served(address));
             let result = if self.refused > 0 {
                 self.refused -= 1;
@@ -377,7 +447,10 @@ impl World {
             };
             for (address, served) in DATA.into_iter().zip(served) {
                 assert!(
-                    !served || self.is_served(address) || !self.is_in_use(operation),
+                    !served
+                        || self.is_served(address)
+                        || !self.is_up(address.into())
+                        || !self.is_in_use(operation),
                     "{operation} takes {address} away: {}",
                     self.picture()
                 );
@@ -385,6 +458,20 @@ impl World {
             results.push(result.map(|changes| told.extend(changes)));
         }
         Some([Event::Kernel(told), Event::Applied(results)])
+    }
+
+    /// An address of ours, as the daemon saved it before it did anything about it.
+    fn logical(&self, ip: IpAddr) -> Option<&Logical> {
+        let mut logicals = self.saved.as_ref()?.asked.logicals.iter();
+        logicals.find(|logical| logical.address.ip == ip)
+    }
+
+    fn is_up(&self, ip: IpAddr) -> bool {
+        self.logical(ip).is_some_and(Logical::is_up)
+    }
+
+    fn up(&self) -> BTreeSet<IpAddr> {
+        ours().filter(|ip| self.is_up(*ip)).collect()
     }
 
     /// Whether an address is on a link that runs.
@@ -429,6 +516,17 @@ impl World {
                 LinkKind::Broadcast
             },
         }
+    }
+
+    /// Other hosts are asked for addresses: which questions left, and what is heard.
+    fn enquire(&mut self, mut left: Vec<Enquiry>) -> [Event; 2] {
+        left.retain(|enquiry| {
+            let link = self.kernel.links.get(&enquiry.index);
+            link.is_some_and(|link| link.is_running() && link.mac == Some(enquiry.mac))
+        });
+        let is_silent = |link: &Link| self.silent.contains(link.name.as_str());
+        let claims = self.rivals.answer(self.now, &left, &self.kernel, is_silent);
+        [Event::Enquired { left }, Event::Claims(claims)]
     }
 
     /// The network answers what gets through.
