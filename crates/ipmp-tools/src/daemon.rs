@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use ipmp_api::interface::{Event, FinishedProbe};
 use ipmp_api::{CallError, TO_START};
-use ipmp_core::{Answer, Command, Refusal, Snapshot, Time};
+use ipmp_core::{Answer, Command, InterfaceName, Refusal, Snapshot, Time};
 use ipmp_linux::monotonic_now;
+use nix::net::if_::if_nametoindex;
 
 use crate::etc::Etc;
 
@@ -42,6 +43,11 @@ pub trait Daemon {
     /// any.
     fn probes(&mut self, _each: EachProbes<'_>) -> Result<(), Failure> {
         Err(Failure::NotRunning)
+    }
+
+    /// Whether there is such a device, plumbed or not.
+    fn has_device(&self, name: &InterfaceName) -> bool {
+        if_nametoindex(name.as_str()).is_ok()
     }
 
     /// What its clock, and that on the wall, say at this moment.

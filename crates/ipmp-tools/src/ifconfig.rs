@@ -19,7 +19,7 @@ mod words;
 use std::ffi::OsStr;
 use std::io;
 
-use ipmp_core::{Family, Refusal};
+use ipmp_core::{Family, LogicalName, Refusal};
 
 pub use line::{Line, Note, Target, WordError};
 pub(crate) use listing::display_name;
@@ -167,12 +167,28 @@ fn show(
         if listed.is_empty() {
             let name = listing::display_name(logical);
             let reason = Refusal::NoSuchInterface;
-            console.complain(format_args!("{TOOL}: status: {name}: {reason}"));
+            let family = selection.family.unwrap_or(Family::Inet);
+            let hint = to_plumb(logical, family, environment);
+            console.complain(format_args!("{TOOL}: status: {name}: {reason}{hint}"));
             return Ok(FAILED);
         }
     }
     console.out.write_all(listed.as_bytes())?;
     Ok(OK)
+}
+
+/// What to type first, if an interface that is no such interface is there and was not plumbed.
+fn to_plumb(logical: &LogicalName, family: Family, environment: &Environment<'_>) -> String {
+    let name = &logical.interface;
+    let family = match family {
+        Family::Inet => "",
+        Family::Inet6 => " inet6",
+    };
+    if logical.unit == 0 && environment.daemon.has_device(name) {
+        format!(" (plumb it first: ifconfig {name}{family} plumb)")
+    } else {
+        String::new()
+    }
 }
 
 /// Carries out `words` on each logical that is selected, as long as it is there: words on one may

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use ipmp_api::interface::{Event, FinishedProbe};
-use ipmp_core::{Answer, Command, LogicalName, Refusal, Snapshot, Time};
+use ipmp_core::{Answer, Command, InterfaceName, LogicalName, Refusal, Snapshot, Time};
 
 use crate::daemon::{Clocks, Daemon, Each, EachProbes, Environment, Failure};
 use crate::etc::Etc;
@@ -24,6 +24,8 @@ pub(crate) struct Recorded {
     pub(crate) events: Vec<Event>,
     /// What became of probes; `None` if whoever asks may not know.
     pub(crate) probes: Option<Vec<FinishedProbe>>,
+    /// What devices there are.
+    pub(crate) devices: Vec<InterfaceName>,
     /// Whether it does not run.
     pub(crate) is_down: bool,
     units: u32,
@@ -63,6 +65,10 @@ impl Daemon for Recorded {
 
     fn view(&mut self) -> Result<Snapshot, Failure> {
         Ok(self.snapshot.clone())
+    }
+
+    fn has_device(&self, name: &InterfaceName) -> bool {
+        self.devices.contains(name)
     }
 
     fn clocks(&self) -> Clocks {

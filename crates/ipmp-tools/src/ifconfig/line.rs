@@ -182,6 +182,13 @@ impl<'a> Line<'a> {
                 Cause::Daemon(failure @ (Failure::Unreachable(_) | Failure::NotRunning)) => {
                     failure.of_daemon()
                 }
+                Cause::Daemon(failure @ Failure::Refused(Refusal::NoSuchInterface)) => {
+                    let hint = match word.as_str() {
+                        "unplumb" => String::new(),
+                        _ => super::to_plumb(&self.logical, self.family, environment),
+                    };
+                    format!("{word}: {object}: {failure}{hint}")
+                }
                 Cause::Daemon(failure) => format!("{word}: {object}: {failure}"),
                 Cause::Reason(reason) => format!("{word}: {object}: {reason}"),
             },

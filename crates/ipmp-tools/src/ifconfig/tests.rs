@@ -323,6 +323,29 @@ fn errors_are_one_line_and_leave_what_was_done() {
 }
 
 #[test]
+fn what_is_there_and_not_plumbed_is_told_how_to_be() {
+    let (_root, etc) = etc();
+    let no_such = |line: &str, devices: &[&str]| {
+        let mut daemon = Recorded::default();
+        daemon.devices = devices.iter().map(|name| name.parse().unwrap()).collect();
+        daemon.answers.push_back(refused(Refusal::NoSuchInterface));
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        recorded::run(&mut daemon, &etc, &words, run)
+    };
+    let ending = "no such interface\nexit 1\n";
+    for line in ["ge0 group web", "ge0 up", "ge0"] {
+        let hint = "no such interface (plumb it first: ifconfig ge0 plumb)\nexit 1\n";
+        assert!(no_such(line, &["ge0"]).ends_with(hint), "{line}");
+        assert!(no_such(line, &["ge1"]).ends_with(ending), "{line}");
+    }
+    let hint = "(plumb it first: ifconfig ge0 inet6 plumb)\nexit 1\n";
+    assert!(no_such("ge0 inet6 up", &["ge0"]).ends_with(hint));
+    for line in ["ge0 unplumb", "ge0:1 up"] {
+        assert!(no_such(line, &["ge0"]).ends_with(ending), "{line}");
+    }
+}
+
+#[test]
 fn the_daemons_refusals_and_absence() {
     let (_root, etc) = etc();
     for (answer, expected) in [
