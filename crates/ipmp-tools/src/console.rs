@@ -57,7 +57,9 @@ impl Console<'_> {
         let usage = first.split("  ").next().unwrap_or_default();
         let named = usage.trim_start_matches("usage: ").split(' ');
         let tool: Vec<&str> = named
-            .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+            .take_while(|word| {
+                word.starts_with(|c: char| c.is_ascii_lowercase()) && !word.contains('|')
+            })
             .collect();
         let tool = tool.join(" ");
         if arguments.is_empty() {
@@ -127,6 +129,10 @@ mod tests {
         assert_eq!(
             told(&[], "usage: ipmp explain IF|ADDRESS\n  Says why.\n"),
             "ipmp explain: something is missing; usage: ipmp explain IF|ADDRESS\n"
+        );
+        assert_eq!(
+            told(&[], "usage: ipmp completions bash|zsh\n"),
+            "ipmp completions: something is missing; usage: ipmp completions bash|zsh\n"
         );
         assert_eq!(
             told(&["-x", "a\nb"], "usage: if_mpadm -d IF    take IF out\n"),

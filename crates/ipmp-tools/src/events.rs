@@ -75,6 +75,9 @@ pub(crate) fn complain(failure: &Failure, console: &mut Console<'_>) {
     match failure {
         Failure::NotRunning => console.complain(format_args!("{TOOL}: {failure}")),
         Failure::Unreachable(reason) => console.complain(format_args!("{TOOL}: {reason}")),
+        Failure::PermissionDenied => console.complain(format_args!(
+            "{TOOL}: in.mpathd: permission denied: only root may change anything"
+        )),
         other => console.complain(format_args!("{TOOL}: in.mpathd: {other}")),
     }
 }

@@ -10,6 +10,7 @@ use ipmp_core::{Command, InterfaceName, Refusal};
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Environment, Failure};
+use crate::events::complain;
 
 const TOOL: &str = "if_mpadm";
 
@@ -49,13 +50,20 @@ pub fn run(
     }
 }
 
-const NATIVE_USAGE: &str = "\
-usage: ipmp offline|online IF
-  offline IF    take IF out of service: its addresses move away
-  online IF     put IF back into service: they come home
+const OFFLINE_USAGE: &str = "\
+usage: ipmp offline IF
+  Takes IF out of service: its addresses move away.
 Examples:
   ipmp offline ge1
+See also: ipmp online IF
+";
+
+const ONLINE_USAGE: &str = "\
+usage: ipmp online IF
+  Puts IF back into service: its addresses come home.
+Examples:
   ipmp online ge1
+See also: ipmp offline IF
 ";
 
 /// Runs `ipmp offline`, or with `undo` `ipmp online`, with `arguments`, the verb not among them.
@@ -65,18 +73,29 @@ pub fn native(
     environment: &mut Environment<'_>,
     console: &mut Console<'_>,
 ) -> u8 {
-    let name = match arguments {
-        [help] if help == "--help" => return console.help("ipmp", NATIVE_USAGE),
-        [name] if !name.starts_with('-') => name,
-        _ => return console.misused(arguments, NATIVE_USAGE),
+    let (verb, usage) = if undo {
+        ("online", ONLINE_USAGE)
+    } else {
+        ("offline", OFFLINE_USAGE)
     };
-    match ask(undo, name, environment, console) {
-        Ok(()) => OK,
-        Err(reason) => {
-            console.complain(format_args!("ipmp: {reason}"));
-            FAILED
-        }
-    }
+    let name = match arguments {
+        [help] if help == "--help" => return console.help("ipmp", usage),
+        [name] if !name.starts_with('-') => name,
+        _ => return console.misused(arguments, usage),
+    };
+    let reason = match command(undo, name) {
+        Some(command) => match execute(&command, environment, console) {
+            Ok(()) => return OK,
+            Err(Failure::Refused(refusal)) => refusal.to_string(),
+            Err(failure) => {
+                complain(&failure, console);
+                return FAILED;
+            }
+        },
+        None => "not the name of an interface".to_owned(),
+    };
+    console.complain(format_args!("ipmp: {verb}: {name}: {reason}"));
+    FAILED
 }
 
 /// `-d IF`, `-dIF` and the same with `-r`, once.
@@ -103,27 +122,9 @@ fn ask(
 ) -> Result<(), String> {
     let verb = if undo { "undo offline" } else { "offline" };
     let cannot = |reason: &str| format!("{name}: cannot {verb}: {reason}");
-    let interface: InterfaceName = name
-        .parse()
-        .map_err(|_| cannot("not a physical interface or not in an IPMP group"))?;
-    let command = if undo {
-        Command::Online { interface }
-    } else {
-        Command::Offline { interface }
-    };
-    let mut outcome = environment.daemon.execute(command.clone());
-    for _ in 0..RETRIES {
-        if outcome != Err(Failure::Busy) {
-            break;
-        }
-        console.complain("Retrying ...");
-        environment.daemon.pause(RETRY_PAUSE);
-        outcome = environment.daemon.execute(command.clone());
-        if outcome != Err(Failure::Busy) {
-            console.complain("Retry Successful.");
-        }
-    }
-    let Err(failure) = outcome else {
+    let command = command(undo, name)
+        .ok_or_else(|| cannot("not a physical interface or not in an IPMP group"))?;
+    let Err(failure) = execute(&command, environment, console) else {
         return Ok(());
     };
     Err(match failure {
@@ -147,6 +148,37 @@ fn ask(
         }
         other => cannot(&other.to_string()),
     })
+}
+
+/// What the daemon is to be asked; `None` if that is no name of an interface.
+fn command(undo: bool, name: &str) -> Option<Command> {
+    let interface: InterfaceName = name.parse().ok()?;
+    Some(if undo {
+        Command::Online { interface }
+    } else {
+        Command::Offline { interface }
+    })
+}
+
+/// Asks the daemon, again if it has too many clients.
+fn execute(
+    command: &Command,
+    environment: &mut Environment<'_>,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let mut outcome = environment.daemon.execute(command.clone());
+    for _ in 0..RETRIES {
+        if outcome != Err(Failure::Busy) {
+            break;
+        }
+        console.complain("Retrying ...");
+        environment.daemon.pause(RETRY_PAUSE);
+        outcome = environment.daemon.execute(command.clone());
+        if outcome != Err(Failure::Busy) {
+            console.complain("Retry Successful.");
+        }
+    }
+    outcome.map(drop)
 }
 
 #[cfg(test)]
@@ -183,6 +215,64 @@ mod tests {
             assert!(printed.contains("usage: if_mpadm -d|-r IF\n"), "{line}");
             assert!(printed.ends_with("exit 1\n"));
             assert!(daemon.commands.is_empty());
+        }
+    }
+
+    #[test]
+    fn verbs_name_themselves() {
+        let told = |undo, line: &str, answer| {
+            let mut daemon = Recorded::default();
+            daemon.answers.extend([answer]);
+            let etc = Etc::below(std::path::Path::new("/nonexistent"));
+            transcript(&mut daemon, &etc, line, |words, environment, console| {
+                native(undo, words, environment, console)
+            })
+        };
+        for (undo, line, answer, text) in [
+            (
+                false,
+                "",
+                refused(Refusal::NotInGroup),
+                "ipmp offline: something is missing; usage: ipmp offline IF",
+            ),
+            (
+                true,
+                "a b",
+                refused(Refusal::NotInGroup),
+                "ipmp online: a b: does not fit; usage: ipmp online IF",
+            ),
+            (
+                true,
+                "ge1",
+                refused(Refusal::NotOffline),
+                "ipmp: online: ge1: is not offline",
+            ),
+            (
+                false,
+                "ge2",
+                refused(Refusal::NotInGroup),
+                "ipmp: offline: ge2: not in an IPMP group",
+            ),
+            (
+                false,
+                "ge0:1",
+                refused(Refusal::NotInGroup),
+                "ipmp: offline: ge0:1: not the name of an interface",
+            ),
+            (
+                false,
+                "ge1",
+                Err(Failure::NotRunning),
+                "ipmp: in.mpathd is not running (start it: systemctl start ipmp, or in.mpathd)",
+            ),
+            (
+                false,
+                "ge1",
+                Err(Failure::PermissionDenied),
+                "ipmp: in.mpathd: permission denied: only root may change anything",
+            ),
+        ] {
+            assert_eq!(told(undo, line, answer), format!("2> {text}\nexit 1\n"));
         }
     }
 

@@ -85,7 +85,10 @@ mod tests {
         let (printed, _) = teardown("", refused(refusal));
         assert_eq!(printed, "2> ipmp: teardown: Permission denied\nexit 1\n");
         let (printed, _) = teardown("", Err(Failure::PermissionDenied));
-        assert_eq!(printed, "2> ipmp: in.mpathd: permission denied\nexit 1\n");
+        assert_eq!(
+            printed,
+            "2> ipmp: in.mpathd: permission denied: only root may change anything\nexit 1\n"
+        );
     }
 
     #[test]
