@@ -5,6 +5,7 @@ mod interface;
 
 use std::net::IpAddr;
 
+use ipmp_core::snapshot::Logical;
 use ipmp_core::{InterfaceName, Snapshot};
 
 use self::address::address;
@@ -13,6 +14,7 @@ use self::interface::interface;
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Clocks, Environment};
 use crate::events::complain;
+use crate::ifconfig::display_name;
 use crate::status::{by_which, by_whom, how_often};
 use crate::terminal::fitted;
 
@@ -49,14 +51,14 @@ pub fn run(
         }
     };
     let clocks = environment.daemon.clocks();
-    let sentences = match what.parse::<IpAddr>() {
-        Ok(ip) => address(&snapshot, ip).map(|mut says| {
+    let sentences = match address_meant(&snapshot, what) {
+        Some(ip) => address(&snapshot, ip).map(|mut says| {
             says.extend(troubles(&snapshot, clocks, |_, address| {
                 address == Some(ip)
             }));
             says
         }),
-        Err(_) => interface(&snapshot, what).map(|mut says| {
+        None => interface(&snapshot, what).map(|mut says| {
             let is_it = |name: Option<&str>, _| name == Some(what);
             says.extend(troubles(&snapshot, clocks, is_it));
             says
@@ -73,6 +75,19 @@ pub fn run(
         .flat_map(|sentence| fitted(sentence, WIDTH, 0));
     let result = lines.try_for_each(|line| console.say(line));
     console.finish(TOOL, result.map(|()| OK))
+}
+
+/// The address that is meant, if it is one: itself, with its length as listings have it, or that of a
+/// logical such as `ge0:1`.
+fn address_meant(snapshot: &Snapshot, what: &str) -> Option<IpAddr> {
+    let bare = what.split_once('/').map_or(what, |(bare, _)| bare);
+    let named = || {
+        let mut logicals = snapshot.interfaces.iter().flat_map(|it| &it.logicals);
+        let named =
+            |logical: &&Logical| logical.name.unit > 0 && display_name(&logical.name) == what;
+        Some(logicals.find(named)?.address.ip)
+    };
+    bare.parse().ok().or_else(named)
 }
 
 /// What other hands, other hosts and the kernel do to an interface or an address.

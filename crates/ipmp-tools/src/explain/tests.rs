@@ -254,6 +254,10 @@ fn errors() {
         explain(&lab1(), "10.0.0.1"),
         "2> ipmp: explain: 10.0.0.1: no such interface or address\nexit 1\n"
     );
+    for same in ["192.168.0.87/24", "ge0:1"] {
+        assert_eq!(explain(&lab1(), same), explain(&lab1(), "192.168.0.87"));
+    }
+    assert!(explain(&lab1(), "ge0:7").ends_with("no such interface or address\nexit 1\n"));
     assert!(explain(&lab1(), "").starts_with("2> ipmp explain: something is missing"));
     assert_snapshot!("explain_usage", explain(&lab1(), "--help"));
 }
