@@ -62,8 +62,14 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         Err(error) if error.use_stderr() => {
             // The rest of it is what --help says, and at greater length.
             let error = error.to_string();
-            let reason = error.lines().next().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
+            let mut lines = error.lines();
+            let reason = lines.next().unwrap_or_default();
+            let mut reason = reason.trim_start_matches("error: ").to_owned();
+            // Which values there are.
+            if let Some(values) = lines.next().filter(|line| line.contains("possible values")) {
+                reason.push(' ');
+                reason.push_str(values.trim());
+            }
             let _closed = writeln!(err, "ipmp: demo: {reason} (see ipmp demo --help)");
             return ExitCode::FAILURE;
         }

@@ -56,13 +56,20 @@ fn main() -> ExitCode {
     let mut arguments = env::args_os();
     let called = arguments.next().unwrap_or_default();
     let called = Path::new(&called).file_name().unwrap_or_default();
-    let rest: Vec<OsString> = arguments.collect();
+    let mut rest: Vec<OsString> = arguments.collect();
     if called == ipmp_lab::INIT {
         // Does not return: this process is process 1 of a host of the demo.
         return demo::main(&rest);
     }
     if let Some(code) = called.to_str().and_then(|tool| run(tool, &rest)) {
         return code;
+    }
+    // `ipmp help VERB` is `ipmp VERB --help`.
+    if let [help, verb] = rest.as_slice()
+        && help == "help"
+        && verb != "help"
+    {
+        rest = vec![verb.clone(), "--help".into()];
     }
     let verb = rest.split_first();
     let verb = verb.and_then(|(verb, rest)| Some((verb.to_str()?, rest)));

@@ -30,12 +30,14 @@ fn every_verb_has_help_with_an_example_that_fits_a_terminal() -> Result<(), Box<
         assert!(verbs.contains(&known), "{known}: {verbs:?}");
     }
     assert!(usage.lines().all(|line| line.chars().count() <= WIDTH));
+    assert_eq!(told(&["help"])?, usage);
     assert_snapshot!("ipmp", usage);
     for verb in verbs {
         let help = told(&[verb, "--help"])?;
         let wide = help.lines().find(|line| line.chars().count() > WIDTH);
         assert_eq!(wide, None, "{verb}");
         assert!(help.contains("\nExample"), "{verb}: {help}");
+        assert_eq!(told(&["help", verb])?, help);
         assert_snapshot!(verb, help);
     }
     Ok(())
