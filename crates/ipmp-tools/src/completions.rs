@@ -70,6 +70,10 @@ const TOOLS: &str = "ipmp ipmpstat if_mpadm in.mpathd";
 /// What lists the data addresses of groups, one a line.
 const ADDRESSES: &str = "ipmp ipmpstat -P -n -o address -a 2>/dev/null";
 
+/// What lists the NICs of the network namespace, one a line. The names in /sys may be those of the namespace in
+/// which it was mounted.
+const INTERFACES: &str = r"sed -n 's/^ *\([^:]*\):.*/\1/p' /proc/net/dev";
+
 /// Runs `ipmp completions` with `arguments`, the verb not among them.
 pub fn run(arguments: &[String], console: &mut Console<'_>) -> u8 {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -94,7 +98,7 @@ fn bash() -> String {
     let mut text = format!(
         "\
 # Completion of IPMP for Linux in bash.
-_ipmp_interfaces() {{ ls /sys/class/net; }}
+_ipmp_interfaces() {{ {INTERFACES}; }}
 _ipmp_addresses() {{ {ADDRESSES}; }}
 _ipmp() {{
     local tool=${{1##*/}} word=$2 before= operands= candidate typed
@@ -155,7 +159,7 @@ fn zsh() -> String {
         "\
 #compdef {TOOLS}
 # Completion of IPMP for Linux in zsh.
-_ipmp_interfaces() {{ compadd -- /sys/class/net/*(N:t) }}
+_ipmp_interfaces() {{ compadd -- ${{(f)\"$({INTERFACES})\"}} }}
 _ipmp_addresses() {{ compadd -- ${{(f)\"$({ADDRESSES})\"}} }}
 _ipmp() {{
     local tool=$service
@@ -202,7 +206,7 @@ fn fish() -> String {
     let mut text = format!(
         "\
 # Completion of IPMP for Linux in fish.
-function __ipmp_interfaces; ls /sys/class/net; end
+function __ipmp_interfaces; {INTERFACES}; end
 function __ipmp_addresses; {ADDRESSES}; end
 complete -c ipmp -f
 complete -c ipmp -n __fish_use_subcommand -a '{} --help --version'

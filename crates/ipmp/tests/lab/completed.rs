@@ -9,6 +9,7 @@ use crate::bed::{Bed, same};
 
 tests![
     shells_offer_data_addresses,
+    nics_are_those_of_the_network_namespace,
     names_of_nics_are_not_carried_out,
 ];
 
@@ -49,6 +50,19 @@ fn shells_offer_data_addresses() -> Result<(), Failed> {
     let output = bed.host1.run("fish --no-config /etc/typed")?;
     same("complaints of fish", output.stderr.as_str(), "")?;
     same("IPv6 in fish", output.stdout.as_str(), "2001:db8::86\n")
+}
+
+fn nics_are_those_of_the_network_namespace() -> Result<(), Failed> {
+    let bed = Bed::new(SLOW)?;
+    let typed = "ipmp offline \x1b*\x01said ";
+    let said = bash(&bed, typed)?;
+    for name in ["ge0", "ge1", "lo"] {
+        same(&said, &said.lines().any(|line| line == name), &true)?;
+    }
+    // One that was entered without a look at its /sys.
+    let within = "unshare -n bash --norc --noprofile -i </etc/typed 2>/dev/null";
+    let said = bed.types(&format!("sh -c '{within}'"))?;
+    same("NICs", said.as_str(), "ipmp\noffline\n--help\nlo\n")
 }
 
 fn names_of_nics_are_not_carried_out() -> Result<(), Failed> {
