@@ -16,6 +16,7 @@ use ipmp_linux::process::{Detached, Launch, detach, network_namespace_cookie};
 use ipmp_linux::realtime::be_on_time;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
 use sd_notify::NotifyState;
 use tokio::net::UnixListener;
 
@@ -97,7 +98,12 @@ struct Daemon {
 fn prepare(options: &Options, run: &RunDirectory) -> anyhow::Result<Option<Daemon>> {
     // Whatever whoever called us has: others are to read the log, and not to write anything.
     umask(Mode::from_bits_truncate(0o022));
-    run.create().context("cannot use the run directory")?;
+    let usable = run.create();
+    usable.context(if geteuid().is_root() {
+        "cannot use the run directory"
+    } else {
+        "only root may run it: cannot use the run directory"
+    })?;
     log::start(options.debug, options.mask, run.log());
     let Some(instance) = claim(run)? else {
         return Ok(None);

@@ -74,7 +74,7 @@ fn user_does_not_start_the_daemon() -> Result<(), Failed> {
     let output = as_user(&bed, "ifconfig ge0 plumb")?;
     one_line(&output, "ifconfig: ", "permission denied")?;
     let output = as_user(&bed, "in.mpathd")?;
-    one_line(&output, "in.mpathd: ", "")?;
+    one_line(&output, "in.mpathd: ", "only root may run it")?;
     // The one that said so may be about to end.
     bed.awaits_no_daemon()
 }
