@@ -59,6 +59,9 @@ pub struct Movable<Key> {
     pub moved_to: Option<InterfaceName>,
     /// Whether it is configured for use.
     pub up: bool,
+    /// Whether it is on no interface all the same, as another host has it or may have it: the one on which
+    /// it is placed does not carry it.
+    pub withheld: bool,
     /// Interfaces that cannot take it.
     pub barred: BTreeSet<InterfaceName>,
 }
@@ -201,7 +204,7 @@ fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool)
     }
 }
 
-/// Whether an interface holds an address that belongs to another one.
+/// Whether an interface carries an address that belongs to another one.
 fn hosts_foreign<Key>(
     name: &InterfaceName,
     addresses: &[Movable<Key>],
@@ -210,7 +213,7 @@ fn hosts_foreign<Key>(
     addresses
         .iter()
         .zip(at)
-        .any(|(address, at)| at == name && address.home != *name)
+        .any(|(address, at)| at == name && address.home != *name && !address.withheld)
 }
 
 /// Where the addresses of `source`, which is not there, can be put though nobody works.
@@ -273,7 +276,7 @@ fn destination<Key>(
 fn is_parked<Key>(member: &Member, addresses: &[Movable<Key>], at: &[InterfaceName]) -> bool {
     let mut away = false;
     for (address, at) in addresses.iter().zip(at) {
-        if *at == member.name && address.up {
+        if *at == member.name && address.up && !address.withheld {
             return false;
         }
         let is_away = address.home == member.name && *at != member.name;

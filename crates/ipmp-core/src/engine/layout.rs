@@ -181,6 +181,7 @@ impl Engine {
                 at: self.place_of(logical).interface,
                 moved_to: logical.moved_to.clone(),
                 up: logical.is_up(),
+                withheld: logical.is_up() && self.is_withheld(logical),
                 barred: self.barred(logical.address.ip),
             })
             .collect()
@@ -204,18 +205,30 @@ impl Engine {
             return false;
         }
         if interface.standby {
-            return !self
-                .places
-                .iter()
-                .any(|((home, _), place)| place.interface == *name && home.interface != *name);
+            return !self.carries_foreign(name);
         }
         interface.group.is_some()
             && !self.settings.of(interface.group.as_ref()).failback
             && !self.returning.contains(name)
             && self.has_away(name)
             && !self.asked.logicals.iter().any(|logical| {
-                logical.is_movable() && logical.is_up() && self.place_of(logical).interface == *name
+                logical.is_movable()
+                    && self.is_effectively_up(logical)
+                    && self.place_of(logical).interface == *name
             })
+    }
+
+    /// Whether an interface has addresses that belong to others: what is withheld it does not have, wherever
+    /// it is placed.
+    fn carries_foreign(&self, name: &InterfaceName) -> bool {
+        let mut places = self.places.iter();
+        places.any(|((home, family), place)| {
+            place.interface == *name
+                && home.interface != *name
+                && !self
+                    .homed_at(home, *family)
+                    .is_some_and(|logical| logical.is_up() && self.is_withheld(logical))
+        })
     }
 
     /// Whether a logical is in use now: asked for, and not withheld.

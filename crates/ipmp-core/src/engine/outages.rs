@@ -82,8 +82,9 @@ impl Engine {
         // It may be on its way already, and elsewhere.
         self.outages.forget(key);
         let logical = self.homed_at(&key.0, key.1);
-        let up = logical.filter(|logical| logical.is_up());
-        let Some(address) = up.map(|logical| logical.address.ip) else {
+        // What was not in service was not out of it either.
+        let served = logical.filter(|logical| self.is_effectively_up(logical));
+        let Some(address) = served.map(|logical| logical.address.ip) else {
             return;
         };
         let moved = Moved {

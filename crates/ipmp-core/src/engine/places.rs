@@ -26,6 +26,7 @@ impl Engine {
 
     /// Says which moves are done: when all addresses that one message is about are in place.
     pub(super) fn report_moves(&mut self, actions: &mut Vec<Action>) {
+        self.forget_vain_moves();
         let mut under_way: BTreeSet<Message> = BTreeSet::new();
         for (key, message) in &self.moved {
             if !self.is_in_place(key) {
@@ -43,10 +44,25 @@ impl Engine {
         actions.extend(done.into_iter().map(Action::Log));
     }
 
-    /// Whether the kernel holds a logical where it is placed, if it is to hold it at all.
+    /// Forgets moves of addresses that other hosts have: these are nowhere, wherever they are placed.
+    fn forget_vain_moves(&mut self) {
+        let moves = self.moved.keys();
+        let is_vain = |(home, family): &&LogicalKey| {
+            let logical = self.homed_at(home, *family);
+            logical.is_some_and(|logical| self.conflicts.is_taken(logical.address.ip))
+        };
+        let vain: Vec<LogicalKey> = moves.filter(is_vain).cloned().collect();
+        for key in vain {
+            self.outages.forget(&key);
+            self.moved.remove(&key);
+        }
+    }
+
+    /// Whether the kernel holds a logical where it is placed, if it is to hold it at all. As long as others
+    /// are being asked for it, that is not known.
     pub(super) fn is_in_place(&self, (home, family): &LogicalKey) -> bool {
         let logical = self.homed_at(home, *family);
-        let Some(logical) = logical.filter(|logical| self.is_effectively_up(logical)) else {
+        let Some(logical) = logical.filter(|logical| self.is_asked_for(logical)) else {
             return true;
         };
         let place = self.place_of(logical);

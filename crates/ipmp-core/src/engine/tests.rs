@@ -1,6 +1,7 @@
 //! The engine over a model of the kernel: the labs, and what the labs do not show.
 
 mod asking;
+mod carried;
 mod checks;
 mod conflicts;
 mod contests;

@@ -38,7 +38,8 @@ fn members(text: &str) -> Vec<Member> {
         .collect()
 }
 
-/// `home` or `home@at`, moved by the administrator `home@at=moved_to`; IPv6 with a `6` in front.
+/// `home` or `home@at`, moved by the administrator `home@at=moved_to`; IPv6 with a `6` in front, withheld with
+/// a `!` behind.
 fn addresses(text: &str) -> Vec<Movable<String>> {
     text.split_whitespace()
         .enumerate()
@@ -46,6 +47,10 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
             let (family, places) = match word.strip_prefix('6') {
                 Some(places) => (Family::Inet6, places),
                 None => (Family::Inet, word),
+            };
+            let (places, withheld) = match places.strip_suffix('!') {
+                Some(places) => (places, true),
+                None => (places, false),
             };
             let (home, at) = places.split_once('@').unwrap_or((places, places));
             let (at, moved_to) = match at.split_once('=') {
@@ -59,6 +64,7 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 at: name(at),
                 moved_to,
                 up: true,
+                withheld,
                 barred: BTreeSet::new(),
             }
         })
@@ -116,6 +122,18 @@ fn table() {
         // An idle standby does not keep an address of its own.
         ("ge0 ok, ge1 standby", "ge0 ge1", "1:ge1>ge0"),
         ("ge1 standby", "ge1", ""),
+        // What is withheld is no reason to use a standby.
+        ("ge0 failed, ge1, ge2 standby", "ge0! ge1", "0:ge0>ge2"),
+        (
+            "ge0, ge1, ge2 standby",
+            "ge2 ge0@ge2!",
+            "0:ge2>ge1 1:ge2>ge0",
+        ),
+        (
+            "ge0 failed, ge1, ge2 standby, ge3 failed",
+            "ge0@ge2! ge1 ge3",
+            "2:ge3>ge2",
+        ),
         // The one with the fewest addresses takes over; ties by name.
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1 ge2", "0:ge0>ge2"),
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge2", "0:ge0>ge1"),
@@ -135,6 +153,16 @@ fn table() {
         (
             "ge0 nofailback, ge1 failed nofailback, ge2 ok nofailback",
             "ge0@ge2 ge1 ge2",
+            "1:ge1>ge0",
+        ),
+        (
+            "ge0 nofailback, ge1 failed nofailback, ge2 ok nofailback",
+            "ge0@ge2 ge1 ge2 ge0!",
+            "1:ge1>ge0",
+        ),
+        (
+            "ge0 nofailback, ge1 failed nofailback, ge2 ok nofailback",
+            "ge0@ge2 ge1 ge0",
             "1:ge1>ge0",
         ),
         // Only the link is known: last resort, but home is home.
