@@ -137,12 +137,13 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
             let parts = by_family(leaving, addresses);
             let all: BTreeSet<Family> = parts.keys().copied().collect();
             let needs = (&all, barred);
-            let together = destination(members, &source, needs, is_fit, addresses, &at);
+            let leaving: Vec<usize> = parts.values().flatten().copied().collect();
+            let together = destination(members, &source, needs, &leaving, is_fit, addresses, &at);
             // A family that no other member is plumbed for does not keep the rest from being served.
             for (family, part) in parts {
                 let families = BTreeSet::from([family]);
                 let needs = (&families, barred);
-                let apart = || destination(members, &source, needs, is_fit, addresses, &at);
+                let apart = || destination(members, &source, needs, &part, is_fit, addresses, &at);
                 let destination = together.clone().or_else(apart).or_else(|| {
                     let first = part.iter().find_map(|&i| addresses.get(i));
                     let home = first.map(|address| &address.home);
@@ -236,12 +237,13 @@ fn refuge(
         })
 }
 
-/// Where the addresses of `source` should go: an idle member that waits for this, else the one with
-/// the fewest addresses in use, else one of which only the link is known. Ties go by name.
+/// Where the addresses `leaving` from `source` should go: an idle member that waits for this, else the one
+/// with the fewest addresses in use, else one of which only the link is known. Ties go by name.
 fn destination<Key>(
     members: &[Member],
     source: &InterfaceName,
     (families, barred): (&BTreeSet<Family>, &BTreeSet<InterfaceName>),
+    leaving: &[usize],
     spare_standbys: bool,
     addresses: &[Movable<Key>],
     at: &[InterfaceName],
@@ -266,9 +268,25 @@ fn destination<Key>(
             } else {
                 u8::from(!waits)
             };
-            (member.fitness, rank, load(&member.name), &member.name)
+            let is_futile = waits && would_wait_on(member, leaving, addresses);
+            (
+                is_futile,
+                member.fitness,
+                rank,
+                load(&member.name),
+                &member.name,
+            )
         })
         .map(|member| member.name.clone())
+}
+
+/// Whether a standby that waits would go on waiting if it had these addresses, and send on those that are its
+/// own.
+fn would_wait_on<Key>(member: &Member, leaving: &[usize], addresses: &[Movable<Key>]) -> bool {
+    let leaving = || leaving.iter().filter_map(|&i| addresses.get(i));
+    member.standby
+        && leaving().any(|address| address.up && address.home == member.name)
+        && leaving().all(|address| address.withheld || address.home == member.name)
 }
 
 /// Whether a repaired member waits without addresses because they do not come home by themselves

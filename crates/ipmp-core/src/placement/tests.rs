@@ -122,12 +122,25 @@ fn table() {
         // An idle standby does not keep an address of its own.
         ("ge0 ok, ge1 standby", "ge0 ge1", "1:ge1>ge0"),
         ("ge1 standby", "ge1", ""),
+        // Nor does it get one back, unless it gets others too.
+        ("ge0 failed, ge1, ge2 standby", "ge2@ge0 ge1", "0:ge0>ge1"),
+        (
+            "ge0 failed, ge1, ge2 standby",
+            "ge2@ge0 ge0 ge1",
+            "0:ge0>ge2 1:ge0>ge2",
+        ),
+        ("ge0 failed, ge2 standby", "ge2@ge0", "0:ge0>ge2"),
         // What is withheld is no reason to use a standby.
         ("ge0 failed, ge1, ge2 standby", "ge0! ge1", "0:ge0>ge2"),
         (
             "ge0, ge1, ge2 standby",
             "ge2 ge0@ge2!",
             "0:ge2>ge1 1:ge2>ge0",
+        ),
+        (
+            "ge0 failed, ge1, ge2 standby",
+            "ge2@ge0 ge0! ge1",
+            "0:ge0>ge1 1:ge0>ge1",
         ),
         (
             "ge0 failed, ge1, ge2 standby, ge3 failed",

@@ -179,6 +179,25 @@ fn a_standby_is_inactive_as_long_as_another_host_has_what_it_is_to_carry() {
 }
 
 #[test]
+fn what_belongs_to_a_standby_leaves_it_beside_what_another_host_has() {
+    let mut host = asking(&["ge0", "ge1", "ge2"]);
+    take(&mut host, "192.168.0.86");
+    host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group g up");
+    host.ifconfig("ge2 plumb group g standby");
+    host.ifconfig("ge2 addif 192.168.0.90 up");
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+    host.log.clear();
+    host.carrier("ge0", false);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.90"), ["ge1"]);
+    assert!(is_inactive(&host, "ge2"));
+    let told = moves_told(&mut host);
+    assert_eq!(told, ["Successfully failed over from NIC ge0 to NIC ge1"]);
+}
+
+#[test]
 fn an_interface_whose_addresses_did_not_come_home_is_inactive_beside_what_another_host_has() {
     let mut host = lab1();
     let mut settings = Settings::default();
