@@ -7,7 +7,7 @@
 //!
 //! All addresses of one interface go to one destination, if there is one for all of them: those that some
 //! member refuses go by themselves, and so does each family when no member is plumbed for both. Nothing
-//! moves when there is no destination.
+//! moves when there is no destination, but for an address that a member which works has already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +64,8 @@ pub struct Movable<Key> {
     pub withheld: bool,
     /// Interfaces that cannot take it.
     pub barred: BTreeSet<InterfaceName>,
+    /// Other interfaces that have it all the same, as another hand put it there or as it has not left yet.
+    pub held_by: BTreeSet<InterfaceName>,
 }
 
 /// An address that must move.
@@ -124,14 +126,15 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         // Asked once for all that are there.
         let waits =
             here.is_some_and(|here| here.standby && !hosts_foreign(&source, addresses, &at));
+        let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
         for i in there {
             if let Some(address) = addresses.get(i)
-                && must_leave(address, here, waits)
+                && (must_leave(address, here, waits)
+                    || !is_fit && holder(members, address).is_some())
             {
                 parties.entry(&address.barred).or_default().push(i);
             }
         }
-        let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
         let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
         for (barred, leaving) in parties {
             let parts = by_family(leaving, addresses);
@@ -144,19 +147,24 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
                 let families = BTreeSet::from([family]);
                 let needs = (&families, barred);
                 let apart = || destination(members, &source, needs, &part, is_fit, addresses, &at);
-                let destination = together.clone().or_else(apart).or_else(|| {
-                    let first = part.iter().find_map(|&i| addresses.get(i));
-                    let home = first.map(|address| &address.home);
+                let destination = together.clone().or_else(apart);
+                let first = part.iter().find_map(|&i| addresses.get(i));
+                let refuge = || {
                     // An address that is nowhere goes home even if home does not work, or to any
                     // member that is there: nothing is lost by trying.
+                    let home = first.map(|address| &address.home);
                     home.filter(|_| is_nowhere)
                         .and_then(|home| refuge(members, &source, home, &families))
-                });
-                if let Some(destination) = destination {
-                    for i in part {
-                        if let Some(at) = at.get_mut(i) {
-                            *at = destination.clone();
-                        }
+                };
+                for &i in &part {
+                    // Where somebody put it, it is served, though it would not be sent there.
+                    let address = addresses.get(i).filter(|_| !is_fit);
+                    let holder = || address.and_then(|address| holder(members, address));
+                    let destination = destination.clone().or_else(holder).or_else(refuge);
+                    if let Some(destination) = destination
+                        && let Some(at) = at.get_mut(i)
+                    {
+                        *at = destination;
                     }
                 }
             }
@@ -203,6 +211,16 @@ fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool)
                 || (waits && address.up && address.home == source.name)
         }
     }
+}
+
+/// A member that works and has an address, though it is placed elsewhere.
+fn holder<Key>(members: &[Member], address: &Movable<Key>) -> Option<InterfaceName> {
+    members
+        .iter()
+        .filter(|member| member.fitness <= Fitness::LastResort)
+        .filter(|member| address.held_by.contains(&member.name))
+        .min_by_key(|member| (member.fitness, &member.name))
+        .map(|member| member.name.clone())
 }
 
 /// Whether an interface carries an address that belongs to another one.

@@ -169,20 +169,38 @@ impl Engine {
     }
 
     pub(super) fn movables(&self, group: Option<&GroupName>) -> Vec<Movable<LogicalKey>> {
+        let members = self.asked.interfaces.iter();
+        let members = members.filter(|(_, interface)| interface.group.as_ref() == group);
+        let links: Vec<(&InterfaceName, u32)> = members
+            .filter_map(|(name, _)| Some((name, self.link(name)?.index)))
+            .collect();
+        let held_by = |ip: IpAddr, at: &InterfaceName| {
+            let links = links.iter().filter(|(name, _)| *name != at);
+            links
+                .filter(|(_, index)| self.kernel.entries(*index, ip).any(|on| !on.duplicate))
+                .map(|(name, _)| (*name).clone())
+                .collect()
+        };
         self.asked
             .logicals
             .iter()
             .filter(|logical| self.group_of(&logical.home.interface) == group)
             .filter(|logical| logical.is_movable())
-            .map(|logical| Movable {
-                key: (logical.home.clone(), logical.family()),
-                family: logical.family(),
-                home: logical.home.interface.clone(),
-                at: self.place_of(logical).interface,
-                moved_to: logical.moved_to.clone(),
-                up: logical.is_up(),
-                withheld: logical.is_up() && self.is_withheld(logical),
-                barred: self.barred(logical.address.ip),
+            .map(|logical| {
+                let at = self.place_of(logical).interface;
+                let is_up = logical.is_up();
+                let held_by = || held_by(logical.address.ip, &at);
+                Movable {
+                    key: (logical.home.clone(), logical.family()),
+                    family: logical.family(),
+                    home: logical.home.interface.clone(),
+                    moved_to: logical.moved_to.clone(),
+                    up: is_up,
+                    withheld: is_up && self.is_withheld(logical),
+                    barred: self.barred(logical.address.ip),
+                    held_by: is_up.then(held_by).unwrap_or_default(),
+                    at,
+                }
             })
             .collect()
     }
@@ -305,19 +323,20 @@ impl Engine {
             };
             let may_carry = link.is_running() && !self.is_offline(name);
             let in_use = may_carry && !self.failed.contains(name) && !self.is_inactive(name);
-            let outbound = if in_use {
-                interface.families.clone()
-            } else {
-                BTreeSet::new()
-            };
+            // What it has of a family for which it is not plumbed is to be answered all the same.
+            let there = self.places.iter();
+            let there = there.filter(|(_, place)| place.interface == *name);
+            let mut families = interface.families.clone();
+            families.extend(there.map(|((_, family), _)| family));
             if may_carry {
-                for family in &interface.families {
+                for family in &families {
                     fallback
                         .entry((group.clone(), *family))
                         .or_default()
                         .push(members.len());
                 }
             }
+            let outbound = if in_use { families } else { BTreeSet::new() };
             members.push(Member {
                 index: link.index,
                 name: name.clone(),

@@ -39,7 +39,7 @@ fn members(text: &str) -> Vec<Member> {
 }
 
 /// `home` or `home@at`, moved by the administrator `home@at=moved_to`; IPv6 with a `6` in front, withheld with
-/// a `!` behind.
+/// a `!` behind, and then `+member` if that one has it too.
 fn addresses(text: &str) -> Vec<Movable<String>> {
     text.split_whitespace()
         .enumerate()
@@ -47,6 +47,10 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
             let (family, places) = match word.strip_prefix('6') {
                 Some(places) => (Family::Inet6, places),
                 None => (Family::Inet, word),
+            };
+            let (places, holder) = match places.split_once('+') {
+                Some((places, holder)) => (places, Some(name(holder))),
+                None => (places, None),
             };
             let (places, withheld) = match places.strip_suffix('!') {
                 Some(places) => (places, true),
@@ -66,6 +70,7 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 up: true,
                 withheld,
                 barred: BTreeSet::new(),
+                held_by: holder.into_iter().collect(),
             }
         })
         .collect()
@@ -222,6 +227,26 @@ fn table() {
             "ge0 6ge0",
             "0:ge0>ge1 1:ge0>ge2",
         ),
+        // Unless a member has it that would not get it; one that would comes before that.
+        (
+            "ge0 failed, ge1 v4only",
+            "ge0 6ge0+ge1",
+            "0:ge0>ge1 1:ge0>ge1",
+        ),
+        ("ge0 failed, ge1 v4only", "6ge0@ge1+ge1", ""),
+        ("ge0 failed, ge1 v4only", "6ge0@ge1", ""),
+        ("ge0, ge1 v4only nofailback", "6ge0@ge1+ge0", "0:ge1>ge0"),
+        ("ge0, ge1 v4only", "6ge0+ge1", ""),
+        ("ge0 failed, ge1 v4only failed", "6ge0+ge1", ""),
+        ("ge0 failed, ge1 v4only, ge2 v4only", "6ge0@ge1+ge2", ""),
+        ("ge0 failed, ge1 v4only, ge2", "6ge0+ge1", "0:ge0>ge2"),
+        (
+            "ge0 absent, ge1 v4only, ge2 failed",
+            "6ge0+ge1",
+            "0:ge0>ge1",
+        ),
+        ("ge0 waiting, ge1", "ge0+ge1 ge0", "0:ge0>ge1"),
+        ("ge0, ge1 waiting, ge2", "ge0@ge1=ge1+ge2", "0:ge1>ge0"),
         // On an interface that left the group.
         ("ge0 ok, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge0"),
         ("ge0 failed, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge1"),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, address};
 use super::labs::{LAB1, lab1};
 use crate::kernel::Address;
 use crate::reference;
@@ -78,6 +78,52 @@ fn an_address_stays_where_another_hand_puts_it_though_that_link_had_refused_it()
     host.carrier("ge0", true);
     host.pass(Duration::from_mins(5));
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+}
+
+/// The same where its link has failed and no other member is plumbed for its family.
+#[test]
+fn an_address_stays_where_another_hand_puts_it_though_that_member_is_not_plumbed_for_its_family() {
+    for prefix in [64, 128] {
+        for failback in [true, false] {
+            let mut host = Host::new(&["ge0", "ge1"]);
+            let mut settings = host.settings.clone();
+            settings.common.failback = failback;
+            host.configure(settings);
+            host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+            host.ifconfig("ge0 inet6 plumb");
+            host.ifconfig("ge0 inet6 addif 2001:db8::10/64 up");
+            host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+            host.pass(Duration::from_mins(1));
+            host.carrier("ge0", false);
+            host.pass(Duration::from_secs(1));
+            assert_eq!(host.holders("2001:db8::10"), ["ge0"]);
+
+            let mut addresses = host.kernel.addresses_on(host.index("ge0"));
+            let is_it = |there: &&Address| there.address.ip.to_string() == "2001:db8::10";
+            let mut by_hand = addresses.find(is_it).unwrap().clone();
+            drop(addresses);
+            by_hand.index = host.index("ge1");
+            by_hand.address.prefix = prefix;
+            by_hand.protocol = 0;
+            host.log.clear();
+            host.by_hand(|kernel| reference::add_address(kernel, by_hand).unwrap());
+            host.pass(Duration::from_mins(1));
+            assert_eq!(host.lost, [""; 0]);
+            assert_eq!(host.holders("2001:db8::10"), ["ge1"]);
+            assert!(host.logged("Successfully failed over from NIC ge0 to NIC ge1"));
+            // What is sent to it is answered.
+            let subnet = address("2001:db8::/64");
+            assert_eq!(host.kernel.routes_to(subnet).count(), 1);
+            host.restart();
+            host.pass(Duration::from_mins(1));
+            assert_eq!(host.holders("2001:db8::10"), ["ge1"]);
+
+            host.carrier("ge0", true);
+            host.pass(Duration::from_mins(5));
+            assert_eq!(host.holders("2001:db8::10"), ["ge0"]);
+            assert_eq!(host.lost, [""; 0]);
+        }
+    }
 }
 
 #[test]
