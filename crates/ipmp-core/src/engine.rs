@@ -377,6 +377,7 @@ impl Engine {
                 // What is where it goes already is told before it is taken from where it was.
                 self.announcements.due(now, &self.kernel, actions);
             }
+            self.note_consequences();
             if self.carries_out_checked(now, actions) {
                 continue;
             }

@@ -1,7 +1,8 @@
 //! Commands: one at a time, answered when what it asked for is done, undone whole if the kernel refuses.
 //!
 //! One that brings up an address which others are to be asked for changes nothing until they were. What
-//! happens meanwhile is none of its doing, and stays if it is refused after all.
+//! happens meanwhile is none of its doing, and stays if it is refused after all; so does what happens while its
+//! plans are under way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ pub(super) enum Pending {
     /// It waits until other hosts were asked for all addresses, and for nothing else.
     AwaitsChecks { id: u64 },
     /// It was carried out, and is answered when nothing is left to do for it.
-    CarriedOut(CarriedOut),
+    CarriedOut(Box<CarriedOut>),
 }
 
 /// A command that was carried out, and its plans are under way.
@@ -36,6 +37,8 @@ pub(super) struct CarriedOut {
     id: u64,
     answer: Answer,
     before: Before,
+    /// What had followed from it when its first plan was made.
+    after: Option<Whereabouts>,
     /// What failed before it: not its fault.
     failing: BTreeSet<Operation>,
     /// The address that it brings up.
@@ -48,11 +51,48 @@ pub(super) struct CarriedOut {
 #[derive(Clone, Debug)]
 struct Before {
     asked: Asked,
-    places: BTreeMap<LogicalKey, LogicalName>,
-    returning: BTreeSet<InterfaceName>,
+    whereabouts: Whereabouts,
     retired: BTreeSet<AddressKey>,
     found: BTreeMap<InterfaceName, Vec<Address>>,
     served: BTreeMap<IpAddr, Serving>,
+}
+
+/// What a command may change, and whatever happens may too: where addresses are, and where they stay.
+#[derive(Clone, Debug)]
+struct Whereabouts {
+    places: BTreeMap<LogicalKey, LogicalName>,
+    moved_to: BTreeMap<LogicalKey, InterfaceName>,
+    returning: BTreeSet<InterfaceName>,
+}
+
+impl Whereabouts {
+    /// As it was `before`, as far as it was another one right `after` that.
+    fn undo(mut self, before: Self, after: &Self) -> Self {
+        let changed = before.returning.symmetric_difference(&after.returning);
+        for name in changed {
+            self.returning.remove(name);
+            self.returning.extend(before.returning.get(name).cloned());
+        }
+        Self {
+            places: undo(self.places, before.places, &after.places),
+            moved_to: undo(self.moved_to, before.moved_to, &after.moved_to),
+            returning: self.returning,
+        }
+    }
+}
+
+/// What is, but for what was changed between `before` and `after`: that is as it was.
+fn undo<K: Ord, V: PartialEq>(
+    mut is: BTreeMap<K, V>,
+    before: BTreeMap<K, V>,
+    after: &BTreeMap<K, V>,
+) -> BTreeMap<K, V> {
+    is.retain(|key, _| before.contains_key(key) || !after.contains_key(key));
+    let changed = before
+        .into_iter()
+        .filter(|(key, was)| after.get(key) != Some(was));
+    is.extend(changed);
+    is
 }
 
 impl Engine {
@@ -77,7 +117,7 @@ impl Engine {
         let id = match self.pending.take() {
             None => return,
             Some(Pending::CarriedOut(done)) => {
-                self.restore(done.before);
+                self.restore(done.before, done.after);
                 done.id
             }
             Some(Pending::Asks { id, .. } | Pending::AwaitsChecks { id }) => id,
@@ -255,8 +295,7 @@ impl Engine {
         };
         let before = Before {
             asked: self.asked.clone(),
-            places: self.places.clone(),
-            returning: self.returning.clone(),
+            whereabouts: self.whereabouts(),
             retired: self.retired.clone(),
             found: self.found.clone(),
             served: self.conflicts.served(),
@@ -268,7 +307,7 @@ impl Engine {
         let answer = match outcome {
             Ok(answer) => answer,
             Err(refusal) => {
-                self.restore(before);
+                self.restore(before, None);
                 actions.push(Action::Answer {
                     id,
                     answer: Err(refusal),
@@ -285,7 +324,7 @@ impl Engine {
             if is_waited_for && self.is_withheld(candidate) {
                 // It can be done; now it is tried whether it may.
                 let candidate = candidate.clone();
-                self.restore(before);
+                self.restore(before, None);
                 self.pending = Some(Pending::Asks {
                     id,
                     command,
@@ -297,23 +336,82 @@ impl Engine {
         self.failures.release(now);
         self.contests.release();
         let brings_up = brought_up.map(|logical| logical.address.ip);
-        self.pending = Some(Pending::CarriedOut(CarriedOut {
+        self.pending = Some(Pending::CarriedOut(Box::new(CarriedOut {
             id,
             answer,
             before,
+            after: None,
             failing,
             brings_up: brings_up.filter(|_| is_waited_for),
             replaces,
-        }));
+        })));
     }
 
-    /// Returns to what was before a command.
-    fn restore(&mut self, before: Before) {
+    fn whereabouts(&self) -> Whereabouts {
+        let logicals = self.asked.logicals.iter();
+        let moved_to = logicals.filter_map(|logical| {
+            let key = (logical.home.clone(), logical.family());
+            Some((key, logical.moved_to.clone()?))
+        });
+        Whereabouts {
+            places: self.places.clone(),
+            moved_to: moved_to.collect(),
+            returning: self.returning.clone(),
+        }
+    }
+
+    /// Takes note of what follows from the command under way, if it was just carried out: what follows
+    /// later does so from something else.
+    pub(super) fn note_consequences(&mut self) {
+        let after = match &self.pending {
+            Some(Pending::CarriedOut(done)) if done.after.is_none() => self.whereabouts(),
+            _ => return,
+        };
+        if let Some(Pending::CarriedOut(done)) = &mut self.pending {
+            done.after = Some(after);
+        }
+    }
+
+    /// Gives logicals other units that came upon one which is another's by what was undone.
+    fn part_places(&mut self) {
+        let mut taken = BTreeSet::new();
+        let places = self.places.iter();
+        let is_taken = |((_, family), place): &(&LogicalKey, &LogicalName)| {
+            self.is_home(place, *family) || !taken.insert(((*place).clone(), *family))
+        };
+        let homeless = places.filter(is_taken);
+        let homeless: Vec<(LogicalKey, InterfaceName)> = homeless
+            .map(|(key, place)| (key.clone(), place.interface.clone()))
+            .collect();
+        for ((home, family), interface) in homeless {
+            let unit = self.free_unit(&interface, family);
+            self.set_place(&home, family, LogicalName::new(interface, unit));
+        }
+    }
+
+    /// Undoes what a command has changed, and what followed from that; nothing else has happened since if
+    /// that was not noted.
+    fn restore(&mut self, before: Before, after: Option<Whereabouts>) {
+        let is = self.whereabouts();
+        let Whereabouts {
+            mut places,
+            mut moved_to,
+            returning,
+        } = match after {
+            Some(after) => is.undo(before.whereabouts, &after),
+            None => before.whereabouts,
+        };
         self.asked = before.asked;
         self.index.renew_asked(&self.asked);
-        let places = std::mem::replace(&mut self.places, before.places);
+        for logical in &mut self.asked.logicals {
+            let key = (logical.home.clone(), logical.family());
+            logical.moved_to = moved_to.remove(&key);
+        }
+        places.retain(|(home, family), _| self.is_home(home, *family));
+        let places = std::mem::replace(&mut self.places, places);
+        self.part_places();
         self.disown_moves(&places);
-        self.returning = before.returning;
+        self.returning = returning;
         self.retired = before.retired;
         self.found = before.found;
         self.conflicts.serve(before.served);

@@ -219,3 +219,88 @@ fn what_happened_during_the_check_stays_if_the_command_is_refused() {
     assert_eq!(again.collect::<Vec<_>>(), [""; 0]);
     assert_eq!(failed_over(&host, "ge1", "ge0"), 1);
 }
+
+/// Three members without test addresses, and an address of the third one that was moved to the second one.
+/// Addresses do not come home by themselves.
+fn with_moved_address() -> Host {
+    let mut host = Host::new(&["ge0", "ge1", "ge2"]);
+    for line in [
+        "ge0 plumb 192.168.0.86 group g up",
+        "ge1 plumb 192.168.0.88 group g up",
+        "ge2 plumb 192.168.0.90 group g up",
+    ] {
+        host.ifconfig(line);
+    }
+    let mut settings = host.settings.clone();
+    settings.common.failback = false;
+    host.configure(settings);
+    host.pass(Duration::from_mins(1));
+    host.ask(Command::Move {
+        address: "192.168.0.90".parse().unwrap(),
+        interface: "ge1".parse().unwrap(),
+    })
+    .unwrap();
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("192.168.0.90"), ["ge1"]);
+    host
+}
+
+#[test]
+fn what_happened_while_its_plans_were_under_way_stays_if_a_command_is_refused() {
+    let mut host = with_moved_address();
+    // The new address comes, a device is away for a moment, and the old address does not go.
+    host.refused.push("remove address 192.168.0.86".to_owned());
+    host.meanwhile.push_back(|host| host.unplug("ge1"));
+    host.meanwhile.push_back(|host| host.plug("ge1"));
+    assert_eq!(host.ifconfig("ge0 192.168.0.91"), "192.168.0.91: refused");
+    assert!(host.meanwhile.is_empty());
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    // What it asked for is undone.
+    assert_eq!(host.holders("192.168.0.86"), ["ge0"]);
+    assert_eq!(host.holders("192.168.0.91"), [""; 0]);
+    // That the move is over, and that addresses left ge1, is not.
+    assert_eq!(host.holders("192.168.0.88"), ["ge2"]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge2"]);
+    let logicals = &host.engine.asked.logicals;
+    assert!(logicals.iter().all(|logical| logical.moved_to.is_none()));
+}
+
+/// An address got the unit that another one had left.
+#[test]
+fn two_addresses_have_two_names_if_a_command_is_refused() {
+    let mut host = with_moved_address();
+    assert!(host.list().contains("ge1:1 1000843 192.168.0.90"));
+    host.refused.push("remove address 192.168.0.90".to_owned());
+    host.meanwhile.push_back(|host| host.carrier("ge0", false));
+    let refused = host.ask(Command::Move {
+        address: "192.168.0.90".parse().unwrap(),
+        interface: "ge2".parse().unwrap(),
+    });
+    assert!(has_said_no(Some(&refused)));
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+    assert_eq!(host.holders("192.168.0.90"), ["ge1"]);
+    let list = host.list();
+    let mut names: Vec<&str> = list.lines().filter_map(|l| l.split(' ').next()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["ge0", "ge1", "ge1:1", "ge1:2", "ge2"], "{list}");
+}
+
+#[test]
+fn what_follows_from_a_command_is_undone_if_it_is_refused() {
+    let mut host = with_moved_address();
+    let before = host.list();
+    let asked = host.engine.asked.clone();
+    for command in ["ge1 offline", "ge1 group none"] {
+        host.refused.push("add address".to_owned());
+        assert!(host.ifconfig(command).ends_with(": refused"), "{command}");
+        host.refused.clear();
+        host.pass(Duration::from_mins(1));
+        assert_eq!(host.list(), before, "{command}");
+        assert_eq!(host.holders("192.168.0.88"), ["ge1"], "{command}");
+        assert_eq!(host.holders("192.168.0.90"), ["ge1"], "{command}");
+        assert_eq!(host.engine.asked, asked, "{command}");
+    }
+}

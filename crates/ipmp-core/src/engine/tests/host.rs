@@ -54,6 +54,8 @@ pub(super) struct Host {
     pub(super) killed_after: Option<usize>,
     /// It was.
     pub(super) is_dead: bool,
+    /// What happens while plans are under way, one each.
+    pub(super) meanwhile: VecDeque<fn(&mut Self)>,
     answers: BTreeMap<u64, Result<Answer, Refusal>>,
     replies: VecDeque<(Time, Reply)>,
     next_index: u32,
@@ -94,6 +96,7 @@ impl Host {
             lost: Vec::new(),
             killed_after: None,
             is_dead: false,
+            meanwhile: VecDeque::new(),
             answers: BTreeMap::new(),
             replies: VecDeque::new(),
             next_index: 1,
@@ -462,6 +465,9 @@ impl Host {
             }));
             let bad = self.links_with_bad_source();
             self.bad_sources.extend(bad);
+        }
+        if let Some(happen) = self.meanwhile.pop_front() {
+            happen(self);
         }
         Some(vec![Event::Kernel(told), Event::Applied(results)])
     }
