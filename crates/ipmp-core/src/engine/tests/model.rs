@@ -7,6 +7,7 @@
 //!   is one, and test addresses are at home;
 //! * what is withheld as another host has it is on no interface, and what was in service is not withheld
 //!   ([`rivals`]);
+//! * a standby is in use while it has what belongs to others, and at no other time;
 //! * what a killed daemon left is mended by the next;
 //! * when nothing changed nothing is planned;
 //! * whoever follows the records knows how everything is.
@@ -190,6 +191,7 @@ fn check(host: &mut Host) -> bool {
         return false;
     }
     check_logicals(host);
+    check_standbys(host);
     for address in host.kernel.addresses.values() {
         let name = &host.kernel.links[&address.index].name;
         let is_known = host.engine.asked.interfaces.contains_key(name);
@@ -234,6 +236,27 @@ fn check_logicals(host: &Host) {
             let holders = holders(host, logical);
             assert!(holders.iter().all(|holder| **holder == home.interface));
         }
+    }
+}
+
+/// Asserts of standbys that work that they are in use if they have what belongs to others, by what the kernel
+/// has on them. What is down is nowhere in the kernel, and may be on them all the same.
+fn check_standbys(host: &Host) {
+    let engine = &host.engine;
+    for (name, interface) in &engine.asked.interfaces {
+        let Some(link) = engine.link(name).filter(|_| interface.standby) else {
+            continue;
+        };
+        if engine.failed.contains(name) {
+            continue;
+        }
+        let mut others = engine.asked.logicals.iter();
+        let is_in_use = others.any(|logical| {
+            logical.home.interface != *name
+                && engine.place_of(logical).interface == *name
+                && (!logical.is_up() || host.kernel.has_address(link.index, logical.address.ip))
+        });
+        assert_eq!(engine.is_inactive(name), !is_in_use, "{name}");
     }
 }
 
