@@ -250,7 +250,7 @@ impl World {
     }
 
     pub(super) fn configure(&mut self, settings: Settings) {
-        if !settings.duplicate_address_detection {
+        if !(self.asks() && settings.duplicate_address_detection) {
             self.rivals.forget();
         }
         self.settings = settings.clone();
