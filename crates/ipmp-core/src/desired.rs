@@ -60,6 +60,8 @@ pub struct Member {
 pub struct Layout {
     /// Addresses in use.
     pub placed: Vec<Placed>,
+    /// Addresses that are to be in use as soon as it is known that no other host has them.
+    pub awaited: BTreeSet<IpAddr>,
     /// Members of groups that are present.
     pub members: Vec<Member>,
     /// Routes of others to stand in front of, with the group of the member they go through.
@@ -77,6 +79,8 @@ pub struct Layout {
 pub struct Desired {
     /// Addresses.
     pub addresses: BTreeMap<AddressKey, NewAddress>,
+    /// Addresses that are to be somewhere soon. Until then they are missed where another hand has put them.
+    pub awaited: BTreeSet<IpAddr>,
     /// Groups of nexthops, each with the links it goes through; never empty.
     pub groups: BTreeMap<NexthopKey, BTreeSet<u32>>,
     /// Routes by destination and metric.
@@ -130,7 +134,10 @@ impl NexthopKey {
 impl Layout {
     /// The desired state.
     pub fn desired(&self, kernel: &Kernel) -> Desired {
-        let mut desired = Desired::default();
+        let mut desired = Desired {
+            awaited: self.awaited.clone(),
+            ..Desired::default()
+        };
         for placed in &self.placed {
             let key = (placed.index, placed.address);
             let new = NewAddress {

@@ -283,6 +283,7 @@ impl Engine {
             .collect();
         Layout {
             placed: self.placed(),
+            awaited: self.awaited(),
             members,
             shadowed,
             restore,
@@ -311,6 +312,15 @@ impl Engine {
                     group: self.group_of(&logical.home.interface).cloned(),
                 })
             })
+            .collect()
+    }
+
+    fn awaited(&self) -> BTreeSet<IpAddr> {
+        let logicals = self.asked.logicals.iter();
+        let asked_for = logicals.filter(|logical| self.is_asked_for(logical));
+        asked_for
+            .map(|logical| logical.address.ip)
+            .filter(|&ip| self.conflicts.is_asking(ip) && !self.conflicts.is_taken(ip))
             .collect()
     }
 

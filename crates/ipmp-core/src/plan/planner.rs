@@ -214,7 +214,8 @@ fn is_missed(
 }
 
 /// Whether others go with an address that is to go, and it must wait for that: until they are promoted,
-/// on a member, where they are as soon as the sysctl can be set; until their own successors are in place.
+/// on a member, where they are as soon as the sysctl can be set; until their own successors are in place,
+/// or it is known where these are to be.
 fn takes_others(
     kernel: &Kernel,
     desired: &Desired,
@@ -230,16 +231,12 @@ fn takes_others(
     taken_along(kernel, old).any(|other| {
         let key = (other.index, other.address);
         let is_wanted = desired.addresses.contains_key(&key);
-        should_promote
-            || !is_wanted
-                && is_missed(
-                    kernel,
-                    desired,
-                    successors,
-                    other,
-                    is_settled,
-                    &BTreeSet::new(),
-                )
+        let is_awaited = desired.awaited.contains(&other.address.ip);
+        let is_missed = || {
+            let none = BTreeSet::new();
+            is_missed(kernel, desired, successors, other, is_settled, &none)
+        };
+        should_promote || !is_wanted && (is_awaited || is_missed())
     })
 }
 

@@ -6,8 +6,8 @@ use super::conflicts::{asking, conflicts, lab1, ms, take, unwaited, up};
 use super::host::{Host, address};
 use super::labs::LAB1;
 use super::teardown::{found, tear_down};
-use crate::kernel::Change;
-use crate::{Answer, Command, Message, Refusal};
+use crate::kernel::{Address, Change, Sysctl};
+use crate::{Answer, Command, Message, Refusal, reference};
 
 /// Two members, the first one with a test address that stood there before IPMP.
 fn with_found_test_address() -> Host {
@@ -303,4 +303,37 @@ fn what_follows_from_a_command_is_undone_if_it_is_refused() {
         assert_eq!(host.holders("192.168.0.90"), ["ge1"], "{command}");
         assert_eq!(host.engine.asked, asked, "{command}");
     }
+}
+
+/// An address whose device was exchanged is asked for like a new one. Meanwhile it is served where another
+/// hand put it, on an interface that was renamed.
+#[test]
+fn an_address_that_is_asked_for_is_not_taken_along_by_one_that_leaves() {
+    let mut host = asking(&["ge0", "ge1", "ge2"]);
+    for (i, nic) in ["ge0", "ge1", "ge2"].into_iter().enumerate() {
+        host.ifconfig(&format!("{nic} plumb 192.168.0.{} group g up", 10 + i));
+    }
+    host.pass(Duration::from_mins(1));
+    host.is_dead = true;
+    let index = host.index("ge1");
+    let own = host.kernel.addresses_on(index).next().unwrap();
+    let copy = Address {
+        address: address("192.168.0.12"),
+        protocol: 0,
+        label: None,
+        ..own.clone()
+    };
+    host.unplug("ge2");
+    host.plug("ge2");
+    host.by_hand(|kernel| reference::add_address(kernel, copy).unwrap());
+    host.change(Change::Sysctl(index, Sysctl::PromoteSecondaries, 0));
+    host.by_hand(|kernel| {
+        reference::set_link(kernel, index, |link| link.name = "spare".parse().unwrap()).unwrap()
+    });
+    host.restart();
+    assert_eq!(host.holders("192.168.0.12"), ["spare"]);
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.lost, [""; 0]);
+    assert_eq!(host.holders("192.168.0.11"), ["ge0"]);
+    assert_eq!(host.holders("192.168.0.12"), ["ge2"]);
 }
