@@ -6,9 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::{LINGER, LOOK, Pace, Stop, Trail, outcome, readable_before};
 use crate::error::{About, LabError};
 use crate::host::Host;
+
+/// Bytes of datagrams that wait until an end has the processor: a second's worth of one each millisecond,
+/// and some. What arrived is not to be lost for want of that.
+const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Datagrams from each of two hosts to the other, one every so often each way.
 #[derive(Debug)]
@@ -74,6 +80,10 @@ impl UdpStream {
             let opened = host.enter(|| {
                 let socket = UdpSocket::bind((ip, 0))?;
                 socket.set_nonblocking(true)?;
+                if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+                    // Without the right to it, as much as everybody may have.
+                    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+                }
                 let address = socket.local_addr()?;
                 Ok::<_, io::Error>((socket, address))
             })?;
