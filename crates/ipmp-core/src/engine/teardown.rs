@@ -72,6 +72,8 @@ impl Engine {
         });
         let layout = Layout {
             placed: placed.collect(),
+            // What others are not asked for by now they will not be.
+            awaited: BTreeSet::new(),
             plain: plain.clone(),
             ..layout
         };

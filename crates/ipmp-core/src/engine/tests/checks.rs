@@ -306,9 +306,8 @@ fn what_follows_from_a_command_is_undone_if_it_is_refused() {
 }
 
 /// An address whose device was exchanged is asked for like a new one. Meanwhile it is served where another
-/// hand put it, on an interface that was renamed.
-#[test]
-fn an_address_that_is_asked_for_is_not_taken_along_by_one_that_leaves() {
+/// hand put it, on an interface that was renamed. No link of the group runs unless `has_links`.
+fn put_elsewhere_while_asked_for(has_links: bool) -> Host {
     let mut host = asking(&["ge0", "ge1", "ge2"]);
     for (i, nic) in ["ge0", "ge1", "ge2"].into_iter().enumerate() {
         host.ifconfig(&format!("{nic} plumb 192.168.0.{} group g up", 10 + i));
@@ -330,10 +329,26 @@ fn an_address_that_is_asked_for_is_not_taken_along_by_one_that_leaves() {
     host.by_hand(|kernel| {
         reference::set_link(kernel, index, |link| link.name = "spare".parse().unwrap()).unwrap()
     });
+    for nic in ["ge0", "ge2"] {
+        host.carrier(nic, has_links);
+    }
     host.restart();
     assert_eq!(host.holders("192.168.0.12"), ["spare"]);
+    host
+}
+
+#[test]
+fn an_address_that_is_asked_for_is_not_taken_along_by_one_that_leaves() {
+    let mut host = put_elsewhere_while_asked_for(true);
     host.pass(Duration::from_mins(1));
     assert_eq!(host.lost, [""; 0]);
     assert_eq!(host.holders("192.168.0.11"), ["ge0"]);
     assert_eq!(host.holders("192.168.0.12"), ["ge2"]);
+}
+
+#[test]
+fn teardown_does_not_wait_for_links_on_which_others_would_be_asked() {
+    let mut host = put_elsewhere_while_asked_for(false);
+    tear_down(&mut host);
+    assert_eq!(host.lost, [""; 0]);
 }
