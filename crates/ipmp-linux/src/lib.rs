@@ -25,8 +25,10 @@ mod packet;
 pub mod probe;
 pub mod process;
 pub mod realtime;
+mod receive_buffer;
 pub mod rtnl;
 mod sysctl;
 pub mod wire;
 
 pub use clock::{Alarm, monotonic_now};
+pub use receive_buffer::set_receive_buffer;

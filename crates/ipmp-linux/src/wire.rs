@@ -16,9 +16,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, recv, send, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socket};
+
+use crate::set_receive_buffer;
 
 /// Bytes of `virtio_net_hdr` in front of every frame (`linux/virtio_net.h`). It travels with the
 /// frame, so that checksums and segmentation which the sending host left to its NIC are understood
@@ -51,10 +51,7 @@ impl Wire {
         // A device that got its carrier this moment drops what comes by way of its queue, until the
         // kernel's link watch has had its turn (`dev_activate`).
         set(&fd, libc::PACKET_QDISC_BYPASS)?;
-        if setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            // Older kernels reserve this for the machine's root; take what we may have.
-            setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-        }
+        set_receive_buffer(&fd, RECEIVE_BUFFER)?;
 
         // SAFETY: sockaddr_ll consists of integers, for which zero is a value.
         let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };

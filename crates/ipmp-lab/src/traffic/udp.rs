@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use ipmp_linux::set_receive_buffer;
 
 use super::{LINGER, LOOK, Pace, Stop, Trail, outcome, readable_before};
 use crate::error::{About, LabError};
@@ -80,10 +80,7 @@ impl UdpStream {
             let opened = host.enter(|| {
                 let socket = UdpSocket::bind((ip, 0))?;
                 socket.set_nonblocking(true)?;
-                if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-                    // Without the right to it, as much as everybody may have.
-                    setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
-                }
+                set_receive_buffer(&socket, RECEIVE_BUFFER)?;
                 let address = socket.local_addr()?;
                 Ok::<_, io::Error>((socket, address))
             })?;

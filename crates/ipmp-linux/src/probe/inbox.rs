@@ -14,6 +14,7 @@ use nix::sys::socket::{
 use socket2::Socket;
 
 use crate::clock::Moment;
+use crate::set_receive_buffer;
 
 /// How many datagrams are taken off a socket at a time: what 256 interfaces bring within two
 /// milliseconds at 14 ms between two probes. Room for all is made each time, so that more is dearer.
@@ -71,10 +72,7 @@ impl Inbox {
     pub(super) fn open(socket: &Socket, room: usize) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
-        if setsockopt(socket, sockopt::RcvBufForce, &room).is_err() {
-            // Only the machine's root may have more than the system's limit; that much is ours.
-            setsockopt(socket, sockopt::RcvBuf, &room)?;
-        }
+        set_receive_buffer(socket, room)?;
         Ok(Self(vec![[0; LARGEST]; BATCH]))
     }
 

@@ -34,9 +34,8 @@ use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteType};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::sysctl;
+use crate::{set_receive_buffer, sysctl};
 pub use carrier::{Carriers, LinkAnswer};
 use decode::Told;
 use hand::Hands;
@@ -137,11 +136,7 @@ impl Rtnl {
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         socket.set_netlink_get_strict_chk(true)?;
-        // More than the system's limit is allowed with CAP_NET_ADMIN in the first user namespace only.
-        let fd = socket.as_fd();
-        setsockopt(&fd, sockopt::RcvBufForce, &bytes)
-            .or_else(|_| setsockopt(&fd, sockopt::RcvBuf, &bytes))
-            .map_err(io::Error::from)?;
+        set_receive_buffer(&socket.as_fd(), bytes)?;
         for group in GROUPS {
             socket.add_membership(group)?;
         }
