@@ -90,6 +90,8 @@ pub(crate) fn fitted(line: &str, columns: usize, indent: usize) -> Vec<String> {
                 last.push_str(word);
                 used += 1 + width;
             }
+            // Nothing begins with a blank that there was no room for.
+            Some(_) if word.is_empty() => {}
             Some(last) => {
                 last.truncate(last.trim_end().len());
                 lines.push(format!("{:indent$}{word}", ""));
@@ -184,6 +186,7 @@ mod tests {
     fn lines_are_broken_at_blanks() {
         assert_eq!(fitted("  a bc  de", 10, 4), ["  a bc  de"]);
         assert_eq!(fitted("  a bc  def", 10, 4), ["  a bc", "    def"]);
+        assert_eq!(fitted("  a bc  def", 6, 3), ["  a bc", "   def"]);
         assert_eq!(
             fitted("a wider-than-all b", 6, 2),
             ["a", "  wider-than-all", "  b"]
