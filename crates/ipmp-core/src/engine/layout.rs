@@ -171,14 +171,19 @@ impl Engine {
     pub(super) fn movables(&self, group: Option<&GroupName>) -> Vec<Movable<LogicalKey>> {
         let members = self.asked.interfaces.iter();
         let members = members.filter(|(_, interface)| interface.group.as_ref() == group);
-        let links: Vec<(&InterfaceName, u32)> = members
-            .filter_map(|(name, _)| Some((name, self.link(name)?.index)))
-            .collect();
+        // Of all addresses at once, as there may be thousands, and hundreds of members.
+        let mut holders: BTreeMap<IpAddr, Vec<&InterfaceName>> = BTreeMap::new();
+        for (name, link) in members.filter_map(|(name, _)| Some((name, self.link(name)?))) {
+            let there = self.kernel.addresses_on(link.index);
+            for there in there.filter(|there| !there.duplicate) {
+                holders.entry(there.address.ip).or_default().push(name);
+            }
+        }
         let held_by = |ip: IpAddr, at: &InterfaceName| {
-            let links = links.iter().filter(|(name, _)| *name != at);
-            links
-                .filter(|(_, index)| self.kernel.entries(*index, ip).any(|on| !on.duplicate))
-                .map(|(name, _)| (*name).clone())
+            let holders = holders.get(&ip).into_iter().flatten();
+            holders
+                .filter(|name| **name != at)
+                .map(|name| (*name).clone())
                 .collect()
         };
         self.asked
@@ -327,6 +332,10 @@ impl Engine {
     fn layout_members(&self) -> Vec<Member> {
         let mut members: Vec<Member> = Vec::new();
         let mut fallback: BTreeMap<(GroupName, Family), Vec<usize>> = BTreeMap::new();
+        let places = self.places.iter();
+        let there: BTreeSet<(&InterfaceName, Family)> = places
+            .map(|((_, family), place)| (&place.interface, *family))
+            .collect();
         for (name, interface) in &self.asked.interfaces {
             let (Some(group), Some(link)) = (&interface.group, self.link(name)) else {
                 continue;
@@ -334,10 +343,12 @@ impl Engine {
             let may_carry = link.is_running() && !self.is_offline(name);
             let in_use = may_carry && !self.failed.contains(name) && !self.is_inactive(name);
             // What it has of a family for which it is not plumbed is to be answered all the same.
-            let there = self.places.iter();
-            let there = there.filter(|(_, place)| place.interface == *name);
             let mut families = interface.families.clone();
-            families.extend(there.map(|((_, family), _)| family));
+            families.extend(
+                Family::ALL
+                    .into_iter()
+                    .filter(|&family| there.contains(&(name, family))),
+            );
             if may_carry {
                 for family in &families {
                     fallback

@@ -392,13 +392,12 @@ impl Engine {
     /// Undoes what a command has changed, and what followed from that; nothing else has happened since if
     /// that was not noted.
     fn restore(&mut self, before: Before, after: Option<Whereabouts>) {
-        let is = self.whereabouts();
         let Whereabouts {
             mut places,
             mut moved_to,
             returning,
         } = match after {
-            Some(after) => is.undo(before.whereabouts, &after),
+            Some(after) => self.whereabouts().undo(before.whereabouts, &after),
             None => before.whereabouts,
         };
         self.asked = before.asked;
