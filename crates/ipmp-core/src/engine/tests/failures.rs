@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::host::{Host, address};
+use super::host::{Host, address, plumb_one_for_both_families};
 use super::labs::{LAB1, lab1};
 use crate::kernel::Address;
 use crate::reference;
@@ -89,11 +89,7 @@ fn an_address_stays_where_another_hand_puts_it_though_that_member_is_not_plumbed
             let mut settings = host.settings.clone();
             settings.common.failback = failback;
             host.configure(settings);
-            host.ifconfig("ge0 plumb 192.168.0.10 group g up");
-            host.ifconfig("ge0 inet6 plumb");
-            host.ifconfig("ge0 inet6 addif 2001:db8::10/64 up");
-            host.ifconfig("ge1 plumb 192.168.0.11 group g up");
-            host.pass(Duration::from_mins(1));
+            plumb_one_for_both_families(&mut host);
             host.carrier("ge0", false);
             host.pass(Duration::from_secs(1));
             assert_eq!(host.holders("2001:db8::10"), ["ge0"]);

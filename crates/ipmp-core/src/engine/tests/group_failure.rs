@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, plumb_one_for_both_families};
 use crate::kernel::Change;
 
 const NAMES: [&str; 3] = ["ge0", "ge1", "ge2"];
@@ -166,11 +166,7 @@ fn link_repaired_while_no_daemon_runs_is_found_repaired() {
 #[test]
 fn a_family_that_nobody_else_has_does_not_hold_up_the_other() {
     let mut host = Host::new(&["ge0", "ge1"]);
-    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
-    host.ifconfig("ge0 inet6 plumb");
-    host.ifconfig("ge0 inet6 addif 2001:db8::10/64 up");
-    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
-    host.pass(Duration::from_mins(1));
+    plumb_one_for_both_families(&mut host);
     host.carrier("ge0", false);
     assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
     assert_eq!(host.holders("2001:db8::10"), ["ge0"]);

@@ -609,6 +609,15 @@ impl Host {
     }
 }
 
+/// ge0 has an address of each family, and ge1 is not plumbed for IPv6.
+pub(super) fn plumb_one_for_both_families(host: &mut Host) {
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge0 inet6 plumb");
+    host.ifconfig("ge0 inet6 addif 2001:db8::10/64 up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.pass(Duration::from_mins(1));
+}
+
 pub(super) fn address(text: &str) -> InterfaceAddress {
     match text.split_once('/') {
         Some((ip, prefix)) => InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap()),
