@@ -5,7 +5,7 @@ mod interface;
 
 use std::net::IpAddr;
 
-use ipmp_core::snapshot::Logical;
+use ipmp_core::snapshot::{Interface, InterfaceState, Logical};
 use ipmp_core::{InterfaceName, Snapshot};
 
 use self::address::address;
@@ -88,6 +88,15 @@ fn address_meant(snapshot: &Snapshot, what: &str) -> Option<IpAddr> {
         Some(logicals.find(named)?.address.ip)
     };
     bare.parse().ok().or_else(named)
+}
+
+/// Whether an interface works, or at least nothing tells that it does not.
+fn works(interface: &Interface) -> bool {
+    interface.index.is_some()
+        && matches!(
+            interface.state,
+            InterfaceState::Ok | InterfaceState::Unknown
+        )
 }
 
 /// What other hands, other hosts and the kernel do to an interface or an address.

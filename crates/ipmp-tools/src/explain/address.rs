@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipmp_core::snapshot::{Interface, InterfaceState, Logical};
 use ipmp_core::{Family, Flags, InterfaceName, Snapshot};
 
+use super::works;
 use crate::ifconfig::display_name;
 use crate::status::why_away;
 
@@ -181,14 +182,6 @@ fn others(snapshot: &Snapshot, at: &Interface, family: Family) -> Others {
     } else {
         Others::Broken
     }
-}
-
-fn works(interface: &Interface) -> bool {
-    interface.index.is_some()
-        && matches!(
-            interface.state,
-            InterfaceState::Ok | InterfaceState::Unknown
-        )
 }
 
 /// What would become of an address on its `home`, which works.

@@ -1,8 +1,9 @@
 //! Why an interface is as it is.
 
-use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, ProbeState, TargetMode};
+use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, Logical, ProbeState, TargetMode};
 use ipmp_core::{Flags, Snapshot};
 
+use super::works;
 use crate::status::why_away;
 
 /// What there is to say of an interface, a sentence each; `None` if there is no such interface.
@@ -168,28 +169,12 @@ fn probing(interface: &Interface) -> Vec<String> {
 /// What it carries, and where its addresses are.
 fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     let mut says = Vec::new();
-    let is_alone = is_alone(snapshot, interface);
-    if is_alone {
+    if is_alone(snapshot, interface) {
         says.push(
             "It is the only member of its group: there is nobody to take over for it.".to_owned(),
         );
     }
-    if interface.down && interface.index.is_some() && interface.state != InterfaceState::Offline {
-        says.push("It carries nothing: none of its addresses is up.".to_owned());
-    } else if interface.standby && is_alone {
-        says.push("It is a standby, with nobody to wait for.".to_owned());
-    } else if interface.standby && interface.inactive {
-        says.push(
-            "It is a standby: it carries nothing until another member of its group fails."
-                .to_owned(),
-        );
-    } else if interface.standby {
-        says.push("It is a standby, and has taken over for another member.".to_owned());
-    } else if interface.inactive {
-        says.push(
-            "It carries nothing: with FAILBACK=no its addresses stay where they are.".to_owned(),
-        );
-    }
+    says.extend(part(snapshot, interface));
     let all = || {
         snapshot
             .interfaces
@@ -218,6 +203,48 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
         }
     }
     says
+}
+
+/// Which part it plays in its group, if it does not simply carry what is its own.
+fn part(snapshot: &Snapshot, interface: &Interface) -> Option<String> {
+    let is_in_service = interface.index.is_some() && interface.state != InterfaceState::Offline;
+    if interface.down && is_in_service {
+        Some("It carries nothing: none of its addresses is up.".to_owned())
+    } else if interface.standby && is_alone(snapshot, interface) {
+        Some("It is a standby, with nobody to wait for.".to_owned())
+    } else if interface.standby {
+        Some(format!("It is a standby{}.", standing_by(interface)))
+    } else if interface.inactive && works(interface) {
+        Some("It carries nothing: with FAILBACK=no its addresses stay where they are.".to_owned())
+    } else {
+        None
+    }
+}
+
+/// What a standby does at present, where there are others. INACTIVE does not tell: one that has failed never
+/// is, and one that is out of service or absent may be.
+fn standing_by(interface: &Interface) -> &'static str {
+    let name = &interface.name;
+    let others = interface.logicals.iter().filter(|logical| {
+        logical.is_data() && logical.flags.contains(Flags::UP) && logical.home.interface != *name
+    });
+    let others: Vec<&Logical> = others.collect();
+    let is_moved = |logical: &&Logical| logical.moved_to.as_ref() == Some(name);
+    if works(interface) && others.is_empty() {
+        ": it carries nothing until it takes over for another member"
+    } else if works(interface) && others.iter().all(is_moved) {
+        ", in use for what was moved to it"
+    } else if works(interface) {
+        ", and has taken over for another member"
+    } else if interface.index.is_none() {
+        ", and cannot take over until its device is there"
+    } else if !others.is_empty() {
+        ", and keeps what it has of others until another member can take it"
+    } else if interface.state == InterfaceState::Offline {
+        ", and cannot take over until it is back in service"
+    } else {
+        ", and cannot take over until it works again"
+    }
 }
 
 /// Whether there is nobody else in an interface's group.

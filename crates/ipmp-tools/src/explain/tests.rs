@@ -145,6 +145,48 @@ fn withheld() -> Snapshot {
     snapshot
 }
 
+/// Lab 2 when ge0 has failed and then its standby too, which keeps what it has.
+fn standby_failed(state: InterfaceState, index: Option<u32>) -> Snapshot {
+    let mut snapshot = lab2_failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.state, ge1.index, ge1.active) = (state, index, false);
+    snapshot
+}
+
+/// Lab 2 when the standby cannot take over. Out of service or absent it is INACTIVE all the same.
+fn standby_broken(state: InterfaceState, index: Option<u32>) -> Snapshot {
+    let mut snapshot = lab2();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.state, ge1.index) = (state, index);
+    ge1.inactive = state == InterfaceState::Offline || index.is_none();
+    snapshot
+}
+
+/// Lab 2 after `ipmp move 192.168.0.86 ge1`.
+fn moved_to_standby() -> Snapshot {
+    let mut snapshot = lab2_failed();
+    snapshot.interfaces[1].state = InterfaceState::Ok;
+    snapshot.interfaces[2].logicals[1].moved_to = "ge1".parse().ok();
+    snapshot
+}
+
+/// Lab 2 when ge0 has failed, its address having been set down.
+fn nothing_taken_over() -> Snapshot {
+    let mut snapshot = lab2_failed();
+    let down = &mut snapshot.interfaces[2].logicals[1];
+    down.flags = down.flags.with(Flags::UP, false);
+    down.set_down = true;
+    snapshot
+}
+
+/// Lab 1 with `FAILBACK=no`, its ge1 repaired or out of service.
+fn waiting(state: InterfaceState) -> Snapshot {
+    let mut snapshot = lab1_failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.state, ge1.probe, ge1.inactive) = (state, ProbeState::Ok, true);
+    snapshot
+}
+
 fn probed() -> Snapshot {
     let mut snapshot = lab1();
     if let Some(ge0) = snapshot.interfaces.get_mut(1) {
@@ -238,6 +280,46 @@ fn words() {
         ("ge1 failed", lab1_failed(), &["192.168.0.86"]),
         ("lab 2", lab2(), &["ge1"]),
         ("lab 2, ge0 failed", lab2_failed(), &["ge1", "192.168.0.86"]),
+        (
+            "lab 2, ge0 failed, then ge1",
+            standby_failed(InterfaceState::Failed, Some(7)),
+            &["ge1"],
+        ),
+        (
+            "lab 2, ge1 failed",
+            standby_broken(InterfaceState::Failed, Some(7)),
+            &["ge1"],
+        ),
+        (
+            "lab 2, ge1 offline",
+            standby_broken(InterfaceState::Offline, Some(7)),
+            &["ge1"],
+        ),
+        (
+            "lab 2, ge1 absent",
+            standby_broken(InterfaceState::Failed, None),
+            &["ge1"],
+        ),
+        (
+            "lab 2, 192.168.0.86 moved",
+            moved_to_standby(),
+            &["ge1", "192.168.0.86"],
+        ),
+        (
+            "lab 2, ge0 failed, 192.168.0.86 down",
+            nothing_taken_over(),
+            &["ge1"],
+        ),
+        (
+            "FAILBACK=no, ge1 repaired",
+            waiting(InterfaceState::Ok),
+            &["ge1", "192.168.0.88"],
+        ),
+        (
+            "FAILBACK=no, ge1 offline",
+            waiting(InterfaceState::Offline),
+            &["ge1"],
+        ),
     ] {
         for what in whats {
             let told = explain(&snapshot, what);
