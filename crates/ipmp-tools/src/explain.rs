@@ -99,6 +99,18 @@ fn works(interface: &Interface) -> bool {
         )
 }
 
+/// What puts an interface back that is out of service. `if_mpadm -r` does not where that is for its hardware
+/// address.
+fn to_put_back(interface: &Interface) -> String {
+    if interface.duplicate_mac {
+        "IF comes back by itself when its hardware address is its own: ifconfig IF ether MAC, or \
+         eeprom 'local-mac-address?=true' before it is plumbed."
+    } else {
+        "To put IF back: if_mpadm -r IF, or ipmp online IF."
+    }
+    .replace("IF", interface.name.as_str())
+}
+
 /// What other hands, other hosts and the kernel do to an interface or an address.
 fn troubles(
     snapshot: &Snapshot,

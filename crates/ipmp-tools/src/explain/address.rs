@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipmp_core::snapshot::{Interface, InterfaceState, Logical};
 use ipmp_core::{Family, Flags, InterfaceName, Snapshot};
 
-use super::works;
+use super::{to_put_back, works};
 use crate::ifconfig::display_name;
 use crate::status::why_away;
 
@@ -65,13 +65,19 @@ fn why_down(at: &Interface, logical: &Logical) -> Vec<String> {
             format!("To bring it up: ifconfig {place} {family}up."),
         ];
     }
+    // Other addresses are elsewhere while it is out of service, or stay if nobody else can take them.
+    let is_test = logical.flags.contains(Flags::NOFAILOVER);
+    if is_test && at.state == InterfaceState::Offline {
+        return vec![
+            format!("It is down while {name} is out of service."),
+            to_put_back(at),
+        ];
+    }
     vec![if logical.flags.contains(Flags::DUPLICATE) {
         format!(
             "It is not brought up, as another host has it. To try it at once: ifconfig {place} \
              {family}up."
         )
-    } else if at.state == InterfaceState::Offline {
-        format!("It is down while {name} is out of service. To put it back: if_mpadm -r {name}.")
     } else if at.index.is_none() {
         format!("{is_down}: there is no device called {name}.")
     } else {
@@ -127,23 +133,34 @@ fn place_of(snapshot: &Snapshot, at: &Interface, logical: &Logical) -> Vec<Strin
         };
     }
     let belongs = snapshot.interfaces.iter().find(|i| i.name == *home);
-    vec![
-        format!(
-            "{ip} is a data address of group {group}. It belongs to {home}, and is on {place} \
-             because {home} {}.",
-            why_away(belongs)
-        ),
-        match belongs.map(|home| home.state) {
-            Some(InterfaceState::Offline) => {
-                format!("It goes home when {home} is put back into service: if_mpadm -r {home}.")
-            }
-            Some(InterfaceState::Ok | InterfaceState::Unknown) => format!(
-                "It goes home when that is asked for: with FAILBACK=no, if_mpadm -d {home} and \
-                 if_mpadm -r {home}."
-            ),
-            _ => format!("It goes home when {home} works again, unless FAILBACK=no is set."),
-        },
-    ]
+    let mut says = vec![format!(
+        "{ip} is a data address of group {group}. It belongs to {home}, and is on {place} because \
+         {home} {}.",
+        why_away(belongs)
+    )];
+    says.extend(way_home(home, belongs));
+    says
+}
+
+/// What brings an address home that is on another member. `at_home`: how its `home` is.
+fn way_home(home: &InterfaceName, at_home: Option<&Interface>) -> Vec<String> {
+    match at_home {
+        Some(at_home) if at_home.standby => vec![format!(
+            "A standby gives its own addresses to others. This one goes home when {home} is no \
+             standby any more (ifconfig {home} -standby), unless FAILBACK=no is set."
+        )],
+        Some(at_home) if at_home.state == InterfaceState::Offline => vec![
+            format!("It goes home when {home} is back in service."),
+            to_put_back(at_home),
+        ],
+        Some(at_home) if works(at_home) => vec![format!(
+            "It goes home when that is asked for: with FAILBACK=no, if_mpadm -d {home} and \
+             if_mpadm -r {home}."
+        )],
+        _ => vec![format!(
+            "It goes home when {home} works again, unless FAILBACK=no is set."
+        )],
+    }
 }
 
 /// Who else there is in a group to take an address.

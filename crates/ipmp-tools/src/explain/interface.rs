@@ -3,7 +3,7 @@
 use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, Logical, ProbeState, TargetMode};
 use ipmp_core::{Flags, Snapshot};
 
-use super::works;
+use super::{to_put_back, works};
 use crate::status::why_away;
 
 /// What there is to say of an interface, a sentence each; `None` if there is no such interface.
@@ -73,13 +73,11 @@ fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
             "Another member of its group has the same hardware address, and neither neighbours \
              nor switches could tell the two apart."
                 .to_owned(),
-            "It comes back by itself when its hardware address is its own: ifconfig IF ether MAC, \
-             or eeprom 'local-mac-address?=true' before it is plumbed."
-                .replace("IF", name.as_str()),
+            to_put_back(interface),
         ],
         InterfaceState::Offline => vec![
             "The administrator took it out of service (if_mpadm -d). It is not probed.".to_owned(),
-            format!("To put it back: if_mpadm -r {name}, or ipmp online {name}."),
+            to_put_back(interface),
         ],
         InterfaceState::Failed if interface.link == LinkState::Down => vec![
             format!("{link}: there is no signal on the line, or it was set down."),

@@ -24,6 +24,27 @@ fn offline() -> Snapshot {
     snapshot
 }
 
+/// The same as ge1 has the hardware address of ge0, so that its test address is down.
+fn twins() -> Snapshot {
+    let mut snapshot = offline();
+    let ge1 = &mut snapshot.interfaces[2];
+    ge1.duplicate_mac = true;
+    let test = &mut ge1.logicals[1];
+    test.flags = test.flags.with(Flags::UP, false);
+    snapshot
+}
+
+/// Lab 2 with a data address of the standby, which is on ge0.
+fn given_away() -> Snapshot {
+    let mut snapshot = lab2();
+    let given = Logical {
+        home: "ge1:1".parse().unwrap(),
+        ..logical("ge0:2", "192.168.0.90/24", 0x100_0843)
+    };
+    snapshot.interfaces[1].logicals.push(given);
+    snapshot
+}
+
 /// Lab 1 after `ipmp move 192.168.0.88 ge0`.
 fn moved() -> Snapshot {
     let mut snapshot = lab1_failed();
@@ -213,6 +234,11 @@ fn words() {
         ),
         ("ge1 failed", lab1_failed(), &["ge0", "ge1", "192.168.0.88"]),
         ("ge1 offline", offline(), &["ge1", "192.168.0.88"]),
+        (
+            "ge1 has the hardware address of ge0",
+            twins(),
+            &["ge1", "192.168.0.88", "192.168.0.89"],
+        ),
         ("ge1 without target", probed(), &["ge0", "ge1"]),
         (
             "192.168.0.88 moved",
@@ -276,6 +302,11 @@ fn words() {
             not_up_yet(InterfaceState::Offline, Some(6)),
             &["192.168.0.87"],
         ),
+        (
+            "ge0 offline, and others are asked",
+            not_up_yet(InterfaceState::Offline, Some(6)),
+            &["192.168.0.86"],
+        ),
         ("target answers ARP only", silent_target(), &["ge0", "ge1"]),
         ("ge1 failed", lab1_failed(), &["192.168.0.86"]),
         ("lab 2", lab2(), &["ge1"]),
@@ -309,6 +340,11 @@ fn words() {
             "lab 2, ge0 failed, 192.168.0.86 down",
             nothing_taken_over(),
             &["ge1"],
+        ),
+        (
+            "lab 2, 192.168.0.90 of ge1",
+            given_away(),
+            &["192.168.0.90"],
         ),
         (
             "FAILBACK=no, ge1 repaired",

@@ -4,10 +4,12 @@ use ipmp_core::snapshot::InterfaceState;
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, same};
+use crate::scene::DATA1;
 
 tests![
     what_was_set_down_comes_up_as_explained,
     a_lone_member_has_nobody_to_take_over,
+    what_has_the_hardware_address_of_another_comes_back_as_explained,
 ];
 
 const SLOW: u32 = 10_000;
@@ -73,4 +75,29 @@ fn a_lone_member_has_nobody_to_take_over() -> Result<(), Failed> {
     bed.awaits_state("ge1", InterfaceState::Failed)?;
     let broken = "it could go nowhere: no other member of the group works at present";
     says(&bed, address, broken)
+}
+
+fn what_has_the_hardware_address_of_another_comes_back_as_explained() -> Result<(), Failed> {
+    let bed = Bed::lab1(SLOW)?;
+    let twin = bed.ge0.mac;
+    bed.types(&format!("ifconfig ge1 ether {twin}"))?;
+    bed.awaits_state("ge1", InterfaceState::Offline)?;
+    bed.awaits_holder(DATA1, "ge0")?;
+    let mut way = String::new();
+    // The interface, its data address, which is on ge0, and its test address, which is down.
+    for what in ["ge1", "192.168.0.88", "192.168.0.89"] {
+        let told = explained(&bed, what)?;
+        let is_by_itself = "ge1 comes back by itself when its hardware address is its own: ";
+        let line = told.split_once(is_by_itself);
+        let line = line.and_then(|(_, rest)| rest.split_once(" MAC"));
+        let (line, _) = line.ok_or_else(|| format!("no command in: {told}"))?;
+        line.clone_into(&mut way);
+        // It would be refused.
+        same(&told, &told.contains("if_mpadm"), &false)?;
+    }
+    let refused = bed.host1.run("if_mpadm -r ge1")?;
+    same("exit status", &refused.status.code(), &Some(1))?;
+    bed.types(&format!("{way} {}", bed.ge1.mac))?;
+    bed.awaits_state("ge1", InterfaceState::Ok)?;
+    bed.awaits_holder(DATA1, "ge1")
 }
