@@ -4,12 +4,13 @@ use ipmp_core::snapshot::InterfaceState;
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, same};
-use crate::scene::DATA1;
+use crate::scene::{DATA0, DATA1};
 
 tests![
     what_was_set_down_comes_up_as_explained,
     a_lone_member_has_nobody_to_take_over,
     what_has_the_hardware_address_of_another_comes_back_as_explained,
+    standby_takes_over_if_it_can,
 ];
 
 const SLOW: u32 = 10_000;
@@ -100,4 +101,31 @@ fn what_has_the_hardware_address_of_another_comes_back_as_explained() -> Result<
     bed.types(&format!("{way} {}", bed.ge1.mac))?;
     bed.awaits_state("ge1", InterfaceState::Ok)?;
     bed.awaits_holder(DATA1, "ge1")
+}
+
+fn standby_takes_over_if_it_can() -> Result<(), Failed> {
+    let bed = Bed::lab2(SLOW)?;
+    let standby = |what: &str| says(&bed, "ge1", &format!("It is a standby{what}."));
+    standby(": it carries nothing until it takes over for another member")?;
+    bed.ge1.cable.pull()?;
+    bed.awaits_state("ge1", InterfaceState::Failed)?;
+    standby(", and cannot take over until it works again")?;
+    bed.ge1.cable.heal()?;
+    bed.awaits_state("ge1", InterfaceState::Ok)?;
+    bed.types("if_mpadm -d ge1")?;
+    standby(", and cannot take over until it is back in service")?;
+    bed.types("if_mpadm -r ge1")?;
+    bed.awaits_state("ge1", InterfaceState::Ok)?;
+    bed.types("ipmp move 192.168.0.86 ge1")?;
+    bed.awaits_holder(DATA0, "ge1")?;
+    standby(", in use for what was moved to it")?;
+    bed.types("ipmp move 192.168.0.86 ge0")?;
+    bed.awaits_holder(DATA0, "ge0")?;
+    bed.ge0.cable.pull()?;
+    bed.awaits_holder(DATA0, "ge1")?;
+    standby(", and has taken over for another member")?;
+    // Now nobody can take it, and it stays.
+    bed.ge1.cable.pull()?;
+    bed.awaits_state("ge1", InterfaceState::Failed)?;
+    standby(", and keeps what it has of others until another member can take it")
 }
