@@ -90,6 +90,13 @@ fn address_meant(snapshot: &Snapshot, what: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(named)
 }
 
+/// The interface to which an address belongs.
+fn home_of(snapshot: &Snapshot, ip: IpAddr) -> Option<&InterfaceName> {
+    let mut logicals = snapshot.interfaces.iter().flat_map(|it| &it.logicals);
+    let found = logicals.find(|logical| !logical.placeholder && logical.address.ip == ip);
+    found.map(|logical| &logical.home.interface)
+}
+
 /// Whether an interface works, or at least nothing tells that it does not.
 fn works(interface: &Interface) -> bool {
     interface.index.is_some()
@@ -134,7 +141,13 @@ fn troubles(
         });
     let conflicts = snapshot.conflicts.iter();
     let conflicts = conflicts
-        .filter(|conflict| is_it(Some(conflict.interface.as_str()), Some(conflict.address)))
+        .filter(|conflict| {
+            let ip = conflict.address;
+            // Where the other host was heard, which may be any member of the group, and where it is missed.
+            let interfaces = [Some(&conflict.interface), home_of(snapshot, ip)];
+            let mut interfaces = interfaces.into_iter().flatten();
+            interfaces.any(|interface| is_it(Some(interface.as_str()), Some(ip)))
+        })
         .map(|conflict| {
             let (ip, whose) = (conflict.address, by_which(conflict, clocks));
             format!("In use by another host: {ip} {whose}.")

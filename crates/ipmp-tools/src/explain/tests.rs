@@ -2,8 +2,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use insta::assert_snapshot;
-use ipmp_core::Flags;
-use ipmp_core::snapshot::{GroupState, InterfaceState, LinkState, ProbeState, TargetMode};
+use ipmp_core::snapshot::{
+    Conflict, GroupState, InterfaceState, LinkState, ProbeState, TargetMode,
+};
+use ipmp_core::{Flags, MacAddress, Time};
 
 use super::*;
 use crate::etc::Etc;
@@ -157,11 +159,20 @@ fn silent_target() -> Snapshot {
     snapshot
 }
 
-/// Lab 1 while another host has both addresses of ge0.
+/// Lab 1 while another host has both addresses of ge0, which was heard on ge1.
 fn withheld() -> Snapshot {
     let mut snapshot = lab1();
     for logical in &mut snapshot.interfaces[1].logicals {
         logical.flags = logical.flags.with(Flags::UP, false) | Flags::DUPLICATE;
+        snapshot.conflicts.push(Conflict {
+            address: logical.address.ip,
+            interface: "ge1".parse().unwrap(),
+            mac: MacAddress([8, 0, 0x20, 1, 2, 3]),
+            since: Time::from_millis(86_403_000),
+            heard: Time::from_millis(86_470_000),
+            withheld: true,
+            again: Some(Time::from_millis(86_510_000)),
+        });
     }
     snapshot
 }
@@ -258,7 +269,7 @@ fn words() {
         (
             "both are another host's",
             withheld(),
-            &["192.168.0.86", "192.168.0.87"],
+            &["ge0", "ge1", "192.168.0.86", "192.168.0.87"],
         ),
         (
             "both set down",

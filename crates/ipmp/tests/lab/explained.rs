@@ -4,6 +4,7 @@ use ipmp_core::snapshot::InterfaceState;
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, same};
+use crate::duplicates::Rival;
 use crate::scene::{DATA0, DATA1};
 
 tests![
@@ -11,6 +12,7 @@ tests![
     a_lone_member_has_nobody_to_take_over,
     what_has_the_hardware_address_of_another_comes_back_as_explained,
     standby_takes_over_if_it_can,
+    conflict_is_told_of_where_the_address_belongs,
 ];
 
 const SLOW: u32 = 10_000;
@@ -128,4 +130,22 @@ fn standby_takes_over_if_it_can() -> Result<(), Failed> {
     bed.ge1.cable.pull()?;
     bed.awaits_state("ge1", InterfaceState::Failed)?;
     standby(", and keeps what it has of others until another member can take it")
+}
+
+fn conflict_is_told_of_where_the_address_belongs() -> Result<(), Failed> {
+    let bed = Bed::new(SLOW)?;
+    let rival = Rival::with(&bed, DATA1)?;
+    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
+    // Its own link cannot be asked on.
+    bed.ge1.cable.pull()?;
+    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2")?;
+    let output = bed.host1.run("ifconfig ge0:1 up")?;
+    let by = format!("by {} on ge0", rival.nic.mac);
+    let is_refused = output.stderr.contains(&format!("{DATA1} is in use {by}"));
+    same(&output.stderr, &is_refused, &true)?;
+    let told = format!("In use by another host: {DATA1} {by}");
+    for nic in ["ge0", "ge1"] {
+        says(&bed, nic, &told)?;
+    }
+    Ok(())
 }
