@@ -21,6 +21,7 @@ use std::io;
 
 use ipmp_core::{Family, LogicalName, Refusal};
 
+pub(crate) use address::parse_length;
 pub use line::{Line, Note, Target, WordError};
 pub(crate) use listing::display_name;
 pub use listing::{Selection, list};

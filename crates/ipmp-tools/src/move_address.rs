@@ -2,21 +2,23 @@
 
 use std::net::IpAddr;
 
-use ipmp_core::{Answer, Command, InterfaceName, Refusal};
+use ipmp_core::{Answer, Command, Family, InterfaceAddress, InterfaceName, Refusal, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Environment, Failure};
 use crate::events::complain;
+use crate::ifconfig::parse_length;
 
 const TOOL: &str = "ipmp";
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-usage: ipmp move ADDRESS IF
+usage: ipmp move ADDRESS[/LENGTH] IF
   Moves a data address to another working member of its group, without losing a
   packet. It stays there, also when in.mpathd is started anew. When that
   interface fails the address goes home meanwhile. Moved to the interface it
-  belongs to, it is as it was before.
+  belongs to, it is as it was before. The address may be typed as it is shown,
+  with its prefix length.
 Examples:
   ipmp move 192.168.0.88 ge0
   ipmp explain 192.168.0.88
@@ -37,12 +39,32 @@ pub fn run(
         console.complain(format_args!("{TOOL}: move: {what}: {reason}"));
         FAILED
     };
-    let Ok(ip) = address.parse::<IpAddr>() else {
+    let (bare, length) = match address.split_once('/') {
+        Some((bare, length)) => (bare, Some(length)),
+        None => (address.as_str(), None),
+    };
+    let Ok(ip) = bare.parse::<IpAddr>() else {
         return refuse(address, &"not an address");
     };
     let Ok(interface) = name.parse::<InterfaceName>() else {
         return refuse(name, &"not the name of an interface");
     };
+    if let Some(length) = length {
+        let length = match parse_length(length, Family::of(ip)) {
+            Ok(length) => length,
+            Err(reason) => return refuse(address, &reason),
+        };
+        let snapshot = match environment.daemon.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(failure) => {
+                complain(&failure, console);
+                return FAILED;
+            }
+        };
+        if let Some(other) = other_length(&snapshot, InterfaceAddress::new(ip, length)) {
+            return refuse(address, &format_args!("its prefix length is {other}"));
+        }
+    }
     let command = Command::Move {
         address: ip,
         interface,
@@ -64,6 +86,16 @@ pub fn run(
     }
 }
 
+/// The prefix length of an address that is not there with the one that is named.
+fn other_length(snapshot: &Snapshot, named: InterfaceAddress) -> Option<u8> {
+    let logicals = snapshot.interfaces.iter().flat_map(|it| &it.logicals);
+    let mut there = logicals
+        .map(|logical| logical.address)
+        .filter(|address| address.ip == named.ip);
+    let first = there.next()?;
+    (first != named && !there.any(|address| address == named)).then_some(first.prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -73,9 +105,10 @@ mod tests {
     use super::*;
     use crate::etc::Etc;
     use crate::recorded::{Recorded, refused, transcript};
+    use crate::sample::lab1;
 
     fn ipmp_move(line: &str, answer: Result<Answer, Failure>) -> (String, Vec<Command>) {
-        let mut daemon = Recorded::default();
+        let mut daemon = Recorded::showing(lab1());
         daemon.answers.push_back(answer);
         let etc = Etc::below(Path::new("/nonexistent"));
         let printed = transcript(&mut daemon, &etc, line, run);
@@ -93,6 +126,25 @@ mod tests {
         assert_eq!(asked, [command]);
         let (printed, _) = ipmp_move("fd00::1 ge0", Ok(Answer::AlreadyExists));
         assert_eq!(printed, "fd00::1 is on ge0 already\n");
+    }
+
+    #[test]
+    fn address_may_be_typed_as_it_is_shown() {
+        let (printed, asked) = ipmp_move("192.168.0.88/24 ge0", Ok(Answer::Done));
+        assert_eq!(printed, "");
+        let (_, bare) = ipmp_move("192.168.0.88 ge0", Ok(Answer::Done));
+        assert_eq!(asked, bare);
+        let answer = refused(Refusal::NoSuchAddress);
+        let (printed, _) = ipmp_move("192.168.0.99/24 ge0", answer);
+        assert_eq!(
+            printed,
+            "2> ipmp: move: 192.168.0.99/24: no such address\nexit 1\n"
+        );
+        let mut daemon = Recorded::default();
+        daemon.is_down = true;
+        let etc = Etc::below(Path::new("/nonexistent"));
+        let printed = transcript(&mut daemon, &etc, "192.168.0.88/24 ge0", run);
+        assert!(printed.starts_with("2> ipmp: in.mpathd is not running"));
     }
 
     #[test]
@@ -129,7 +181,19 @@ mod tests {
     fn bad_words_ask_nothing() {
         for (line, text) in [
             ("ge0 192.168.0.88", "ipmp: move: ge0: not an address"),
-            ("192.168.0.88/24 ge0", "ipmp: move: 192.168.0.88/24: not an"),
+            (
+                "192.168.0.88/16 ge0",
+                "ipmp: move: 192.168.0.88/16: its prefix length is 24\n",
+            ),
+            (
+                "192.168.0.88/33 ge0",
+                "ipmp: move: 192.168.0.88/33: '33' is not an IPv4 prefix length\n",
+            ),
+            (
+                "192.168.0.88/ ge0",
+                "ipmp: move: 192.168.0.88/: '' is not an IPv4 prefix length\n",
+            ),
+            ("ge1/24 ge0", "ipmp: move: ge1/24: not an address\n"),
             ("192.168.0.88 ge0:1", "ipmp: move: ge0:1: not the name"),
             ("", "ipmp move: something is missing; usage: "),
             ("192.168.0.88", "ipmp move: 192.168.0.88: does not fit"),

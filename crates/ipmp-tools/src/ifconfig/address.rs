@@ -42,22 +42,19 @@ pub(crate) fn parse(
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(Unreadable::Reason("not a unicast address".to_owned()));
     }
-    let length = match length {
-        None => None,
-        Some(length) => Some(
-            length
-                .parse()
-                .ok()
-                .filter(|&bits| bits <= family.bits() && !length.starts_with('+'))
-                .ok_or_else(|| {
-                    Unreadable::Reason(format!("'{length}' is not an {family} prefix length"))
-                })?,
-        ),
-    };
+    let length = length.map(|length| parse_length(length, family));
+    let length = length.transpose().map_err(Unreadable::Reason)?;
     if is_link_local6(ip) && length.is_none_or(|bits| bits == LINK_LOCAL_PREFIX) {
         return Ok((ip, Some(PREFIX6)));
     }
     Ok((ip, length))
+}
+
+/// Reads the length of a prefix. The error is the reason.
+pub(crate) fn parse_length(text: &str, family: Family) -> Result<u8, String> {
+    let bits = text.parse().ok();
+    bits.filter(|&bits| bits <= family.bits() && !text.starts_with('+'))
+        .ok_or_else(|| format!("'{text}' is not an {family} prefix length"))
 }
 
 /// Why a text is no address.

@@ -74,7 +74,10 @@ fn needs_daemon(verb: &str) -> Result<Option<&'static [&'static str]>, Failed> {
         "explain" => Some(&["ipmp explain ge0", "ipmp explain 192.168.0.86"]),
         "offline" => Some(&["ipmp offline ge0"]),
         "online" => Some(&["ipmp online ge0"]),
-        "move" => Some(&["ipmp move 192.168.0.86 ge0"]),
+        "move" => Some(&[
+            "ipmp move 192.168.0.86 ge0",
+            "ipmp move 192.168.0.86/24 ge0",
+        ]),
         "events" => Some(&["ipmp events", "ipmp events --follow", "ipmp events --json"]),
         "ipmpstat" => Some(&[
             "ipmpstat -a",

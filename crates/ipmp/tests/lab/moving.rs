@@ -54,7 +54,8 @@ fn moving_an_address_loses_no_packet() -> Result<(), Failed> {
 
 fn moved_address_stays_and_returns() -> Result<(), Failed> {
     let bed = Bed::lab1(QUICK)?;
-    bed.types("ipmp move 192.168.0.86 ge1")?;
+    // As status shows it.
+    bed.types("ipmp move 192.168.0.86/24 ge1")?;
     bed.awaits_holder(DATA0, "ge1")?;
     let told = bed.types("ipmp explain 192.168.0.86")?;
     let why = "belongs to ge0, and was moved to ge1:2 by hand";
@@ -83,7 +84,11 @@ fn bad_moves_are_refused_in_one_line() -> Result<(), Failed> {
             "192.168.0.87 ge1",
             "192.168.0.87: never moves: it is no data address of a group",
         ),
-        ("192.168.0.86 ge1", "ge1: is offline"),
+        (
+            "192.168.0.86/16 ge1",
+            "192.168.0.86/16: its prefix length is 24",
+        ),
+        ("192.168.0.86/24 ge1", "ge1: is offline"),
         ("192.168.0.86 ge9", "ge9: no such interface"),
         ("192.168.0.86 lo", "lo: is not in the group of the address"),
     ] {
