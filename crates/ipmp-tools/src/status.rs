@@ -36,6 +36,18 @@ See also: ipmp explain ge0
 /// Addresses of an interface that are shown at most; fewer where that would not fit.
 const ADDRESSES: usize = 1000;
 
+/// Columns that the screen is to fit into where there is no terminal.
+const COLUMNS: usize = 80;
+
+/// Columns in front of the name of a logical.
+const INDENT: usize = 4;
+
+/// Columns of its name, at least.
+const NAME: usize = 12;
+
+/// Columns of its address, at least.
+const ADDRESS: usize = 24;
+
 /// Runs `ipmp status` with `arguments`, the verb not among them.
 pub fn run(
     arguments: &[String],
@@ -84,7 +96,11 @@ fn show(
     let size = terminal.size();
     let room = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1));
     let columns = size.map_or(usize::MAX, |size| size.columns);
-    let screen = |most| within(&screen(&snapshot, clocks, paint, most), columns);
+    let screen = |most| {
+        let width = address_width(&snapshot, most, size.map_or(COLUMNS, |size| size.columns));
+        let look = Look { paint, most, width };
+        within(&screen(&snapshot, clocks, look), columns)
+    };
     // As many addresses as there is room for, an equal number of each interface.
     let fitting = [ADDRESSES, 16, 8, 6, 4, 3, 2, 1, 0]
         .map(screen)
@@ -126,8 +142,41 @@ fn document(snapshot: &Snapshot, running: bool, clocks: Clocks) -> Document {
     }
 }
 
-/// The screen, with at most so many addresses of each interface.
-fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> String {
+/// How interfaces and addresses are shown.
+#[derive(Clone, Copy)]
+struct Look {
+    paint: Paint,
+    /// How many addresses of each interface at most.
+    most: usize,
+    /// How wide addresses are.
+    width: usize,
+}
+
+/// The addresses of an interface, placeholders left out.
+fn addresses(interface: &Interface) -> impl Iterator<Item = &Logical> {
+    let logicals = interface.logicals.iter();
+    logicals.filter(|logical| !logical.placeholder && !logical.address.ip.is_unspecified())
+}
+
+/// How wide the addresses that are shown must be for what follows them to stand in line, so far as all fits
+/// into these columns.
+fn address_width(snapshot: &Snapshot, most: usize, columns: usize) -> usize {
+    let interfaces = snapshot.interfaces.iter().filter(|it| !it.loopback);
+    let shown = interfaces.flat_map(|interface| addresses(interface).take(most));
+    let (mut name, mut address, mut rest) = (NAME, ADDRESS, 0);
+    for logical in shown {
+        name = name.max(display_name(&logical.name).len());
+        address = address.max(logical.address.to_string().len());
+        rest = rest.max(role(logical, snapshot).len());
+    }
+    // The name is indented, and a blank stands behind it and the address.
+    let room = columns.saturating_sub(INDENT + name + 1 + 1 + rest);
+    address.min(room).max(ADDRESS)
+}
+
+/// The screen, line by line as wide as it comes.
+fn screen(snapshot: &Snapshot, clocks: Clocks, look: Look) -> String {
+    let paint = look.paint;
     let mut text = String::new();
     for group in &snapshot.groups {
         let title = match &group.name {
@@ -145,7 +194,7 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{title}: {state}, {detection}");
-        members(&mut text, snapshot, group.name.as_ref(), true, paint, most);
+        members(&mut text, snapshot, group.name.as_ref(), true, look);
     }
     let has_others = snapshot
         .interfaces
@@ -153,7 +202,7 @@ fn screen(snapshot: &Snapshot, clocks: Clocks, paint: Paint, most: usize) -> Str
         .any(|interface| !interface.tracked && !interface.loopback);
     if has_others {
         let _ = writeln!(text, "not watched:");
-        members(&mut text, snapshot, None, false, paint, most);
+        members(&mut text, snapshot, None, false, look);
     }
     if snapshot.groups.is_empty() {
         text.push_str("no group; a first one: ifconfig IF plumb ADDRESS group NAME up\n");
@@ -261,9 +310,9 @@ fn members(
     snapshot: &Snapshot,
     group: Option<&GroupName>,
     tracked: bool,
-    paint: Paint,
-    most: usize,
+    look: Look,
 ) {
+    let Look { paint, most, width } = look;
     let members = snapshot
         .interfaces
         .iter()
@@ -274,16 +323,12 @@ fn members(
         if let Some(refused) = &interface.refused {
             let _ = writeln!(text, "    {}: {refused}", paint.warning("refused"));
         }
-        let logicals: Vec<&Logical> = interface
-            .logicals
-            .iter()
-            .filter(|logical| !logical.placeholder && !logical.address.ip.is_unspecified())
-            .collect();
+        let logicals: Vec<&Logical> = addresses(interface).collect();
         for logical in logicals.iter().take(most) {
             let name = display_name(&logical.name);
             let address = logical.address.to_string();
             let role = role(logical, snapshot);
-            let _ = writeln!(text, "    {name:<12} {address:<24} {role}");
+            let _ = writeln!(text, "{:INDENT$}{name:<NAME$} {address:<width$} {role}", "");
         }
         if let Some(more @ 1..) = logicals.len().checked_sub(most) {
             let also = if most == 0 { "" } else { "and " };

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
+use ipmp_core::LogicalName;
 use ipmp_core::snapshot::{Probing, TargetMode};
 
 use super::*;
@@ -23,6 +24,27 @@ fn failed() -> Snapshot {
     }
 }
 
+/// The same with IPv6, in addresses that are made of hardware addresses.
+fn inet6_failed() -> Snapshot {
+    let mut snapshot = failed();
+    let ge1 = "ge1".parse().unwrap();
+    let moved = Logical {
+        home: LogicalName::new(ge1, 2),
+        ..logical("ge0:4", "2001:db8:11:22:a8:20ff:fec0:ffed/64", 0x200_0843)
+    };
+    let [_, ge0, ge1] = snapshot.interfaces.as_mut_slice() else {
+        unreachable!()
+    };
+    ge0.logicals.extend([
+        logical("ge0", "fe80::a8:20ff:fec0:ffec/64", 0xa00_0843),
+        logical("ge0:3", "2001:db8:11:22:a8:20ff:fec0:ffec/64", 0x200_0843),
+        moved,
+    ]);
+    let local = logical("ge1", "fe80::a8:20ff:fec0:ffed/64", 0xa00_0843);
+    ge1.logicals.push(local);
+    snapshot
+}
+
 #[test]
 fn screens() {
     for (name, snapshot) in [
@@ -31,6 +53,7 @@ fn screens() {
         ("troubled", troubled()),
         ("lab2", lab2()),
         ("lab2_after_ge0_failed", lab2_failed()),
+        ("inet6_after_ge1_failed", inet6_failed()),
         ("nothing", Snapshot::default()),
     ] {
         let mut daemon = Recorded::showing(snapshot);
