@@ -91,7 +91,10 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         if let Some(chosen) = chosen
             && can_take(chosen, address)
         {
-            let may_recover = chosen.fitness == Fitness::Waiting && *at == chosen.name;
+            // Unless another member has it meanwhile.
+            let may_recover = chosen.fitness == Fitness::Waiting
+                && *at == chosen.name
+                && holder(members, address).is_none();
             if chosen.fitness <= Fitness::LastResort || may_recover {
                 *at = chosen.name.clone();
                 continue;
@@ -128,10 +131,17 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
             here.is_some_and(|here| here.standby && !hosts_foreign(&source, addresses, &at));
         let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
         for i in there {
-            if let Some(address) = addresses.get(i)
-                && (must_leave(address, here, waits)
-                    || !is_fit && holder(members, address).is_some())
+            let Some(address) = addresses.get(i) else {
+                continue;
+            };
+            let holder = holder(members, address).filter(|_| !is_fit);
+            if !must_leave(address, here, waits)
+                && let Some(holder) = holder.filter(|holder| keeps(holder, address))
+                && let Some(at) = at.get_mut(i)
             {
+                // Nothing but that member's having it sends it away: it goes there by itself.
+                *at = holder.name.clone();
+            } else if must_leave(address, here, waits) || holder.is_some() {
                 parties.entry(&address.barred).or_default().push(i);
             }
         }
@@ -160,6 +170,7 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
                     // Where somebody put it, it is served, though it would not be sent there.
                     let address = addresses.get(i).filter(|_| !is_fit);
                     let holder = || address.and_then(|address| holder(members, address));
+                    let holder = || holder().map(|holder| holder.name.clone());
                     let destination = destination.clone().or_else(holder).or_else(refuge);
                     if let Some(destination) = destination
                         && let Some(at) = at.get_mut(i)
@@ -213,14 +224,18 @@ fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool)
     }
 }
 
+/// Whether a member that works would send an address on to no other.
+fn keeps<Key>(member: &Member, address: &Movable<Key>) -> bool {
+    can_take(member, address) && !(member.standby && address.home == member.name)
+}
+
 /// A member that works and has an address, though it is placed elsewhere.
-fn holder<Key>(members: &[Member], address: &Movable<Key>) -> Option<InterfaceName> {
+fn holder<'m, Key>(members: &'m [Member], address: &Movable<Key>) -> Option<&'m Member> {
     members
         .iter()
         .filter(|member| member.fitness <= Fitness::LastResort)
         .filter(|member| address.held_by.contains(&member.name))
         .min_by_key(|member| (member.fitness, &member.name))
-        .map(|member| member.name.clone())
 }
 
 /// Whether an interface carries an address that belongs to another one.
@@ -266,6 +281,7 @@ fn destination<Key>(
     addresses: &[Movable<Key>],
     at: &[InterfaceName],
 ) -> Option<InterfaceName> {
+    // With what is withheld there: it comes up sooner or later.
     let load = |name: &InterfaceName| {
         addresses
             .iter()

@@ -155,6 +155,8 @@ fn table() {
         // The one with the fewest addresses takes over; ties by name.
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1 ge2", "0:ge0>ge2"),
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge2", "0:ge0>ge1"),
+        // What is withheld counts: it comes up when others were asked, or when another host leaves it.
+        ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1! ge2", "0:ge0>ge2"),
         // All of one interface go to one destination, also what it holds for others.
         (
             "ge0 failed, ge1 failed, ge2 ok",
@@ -246,7 +248,18 @@ fn table() {
             "0:ge0>ge1",
         ),
         ("ge0 waiting, ge1", "ge0+ge1 ge0", "0:ge0>ge1"),
+        // One that nothing sends away stays with the member that has it, and goes to no other.
+        ("ge0 waiting, ge1, ge2 standby", "ge0+ge1 ge0", "0:ge0>ge1"),
+        ("ge0 waiting, ge1, ge2", "ge0+ge2 ge2", "0:ge0>ge2"),
+        ("ge0 waiting, ge1 v4only, ge2", "6ge0+ge1", "0:ge0>ge2"),
+        ("ge0 waiting, ge1, ge2 standby", "ge2@ge0+ge2", "0:ge0>ge1"),
+        ("ge0 waiting, ge2 standby", "ge2@ge0+ge2", "0:ge0>ge2"),
         ("ge0, ge1 waiting, ge2", "ge0@ge1=ge1+ge2", "0:ge1>ge0"),
+        (
+            "ge0 nofailback, ge1 waiting, ge2",
+            "ge0@ge1=ge1+ge2",
+            "0:ge1>ge2",
+        ),
         // On an interface that left the group.
         ("ge0 ok, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge0"),
         ("ge0 failed, ge1 ok", "ge0@ge9 ge1", "0:ge9>ge1"),
