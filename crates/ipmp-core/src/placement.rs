@@ -83,33 +83,11 @@ pub struct Move<Key> {
 /// at most; asked again after the moves, there are none.
 pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> Vec<Move<Key>> {
     let mut at: Vec<InterfaceName> = addresses.iter().map(|address| address.at.clone()).collect();
-    let member = |name: &InterfaceName| members.iter().find(|member| member.name == *name);
 
     // Home first, so that homes that work again are not counted as refuges of their own addresses.
     for (address, at) in addresses.iter().zip(&mut at) {
-        let chosen = address.moved_to.as_ref().and_then(&member);
-        if let Some(chosen) = chosen
-            && can_take(chosen, address)
-        {
-            // Unless another member has it meanwhile.
-            let may_recover = chosen.fitness == Fitness::Waiting
-                && *at == chosen.name
-                && holder(members, address).is_none();
-            if chosen.fitness <= Fitness::LastResort || may_recover {
-                *at = chosen.name.clone();
-                continue;
-            }
-        }
-        if *at == address.home {
-            continue;
-        }
-        let Some(home) = member(&address.home) else {
-            continue;
-        };
-        let home_works = home.fitness <= Fitness::LastResort && can_take(home, address);
-        let astray = member(at).is_none_or(|here| !can_take(here, address));
-        if home_works && !home.standby && (home.failback || astray) {
-            *at = address.home.clone();
+        if let Some(member) = belongs(members, address, at) {
+            *at = member.name.clone();
         }
     }
 
@@ -123,63 +101,7 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         }
     }
     for (source, there) in sources {
-        let here = member(&source);
-        // One that some member refuses does not keep the others from going there.
-        let mut parties: BTreeMap<&BTreeSet<InterfaceName>, Vec<usize>> = BTreeMap::new();
-        // Asked once for all that are there.
-        let waits =
-            here.is_some_and(|here| here.standby && !hosts_foreign(&source, addresses, &at));
-        let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
-        for i in there {
-            let Some(address) = addresses.get(i) else {
-                continue;
-            };
-            let holder = holder(members, address).filter(|_| !is_fit);
-            if !must_leave(address, here, waits)
-                && let Some(holder) = holder.filter(|holder| keeps(holder, address))
-                && let Some(at) = at.get_mut(i)
-            {
-                // Nothing but that member's having it sends it away: it goes there by itself.
-                *at = holder.name.clone();
-            } else if must_leave(address, here, waits) || holder.is_some() {
-                parties.entry(&address.barred).or_default().push(i);
-            }
-        }
-        let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
-        for (barred, leaving) in parties {
-            let parts = by_family(leaving, addresses);
-            let all: BTreeSet<Family> = parts.keys().copied().collect();
-            let needs = (&all, barred);
-            let leaving: Vec<usize> = parts.values().flatten().copied().collect();
-            let together = destination(members, &source, needs, &leaving, is_fit, addresses, &at);
-            // A family that no other member is plumbed for does not keep the rest from being served.
-            for (family, part) in parts {
-                let families = BTreeSet::from([family]);
-                let needs = (&families, barred);
-                let apart = || destination(members, &source, needs, &part, is_fit, addresses, &at);
-                let destination = together.clone().or_else(apart);
-                let first = part.iter().find_map(|&i| addresses.get(i));
-                let refuge = || {
-                    // An address that is nowhere goes home even if home does not work, or to any
-                    // member that is there: nothing is lost by trying.
-                    let home = first.map(|address| &address.home);
-                    home.filter(|_| is_nowhere)
-                        .and_then(|home| refuge(members, &source, home, &families))
-                };
-                for &i in &part {
-                    // Where somebody put it, it is served, though it would not be sent there.
-                    let address = addresses.get(i).filter(|_| !is_fit);
-                    let holder = || address.and_then(|address| holder(members, address));
-                    let holder = || holder().map(|holder| holder.name.clone());
-                    let destination = destination.clone().or_else(holder).or_else(refuge);
-                    if let Some(destination) = destination
-                        && let Some(at) = at.get_mut(i)
-                    {
-                        *at = destination;
-                    }
-                }
-            }
-        }
+        send_on(members, addresses, &source, there, &mut at);
     }
 
     addresses
@@ -192,6 +114,111 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
             to,
         })
         .collect()
+}
+
+/// The member where an address that is `at` an interface belongs and can be: the one it was moved to, else its
+/// home; `None` if it is neither's turn.
+fn belongs<'m, Key>(
+    members: &'m [Member],
+    address: &Movable<Key>,
+    at: &InterfaceName,
+) -> Option<&'m Member> {
+    let member = |name: &InterfaceName| members.iter().find(|member| member.name == *name);
+    let chosen = address.moved_to.as_ref().and_then(member);
+    if let Some(chosen) = chosen.filter(|chosen| can_take(chosen, address)) {
+        // Unless another member has it meanwhile.
+        let may_recover = chosen.fitness == Fitness::Waiting
+            && *at == chosen.name
+            && holder(members, address).is_none();
+        if chosen.fitness <= Fitness::LastResort || may_recover {
+            return Some(chosen);
+        }
+    }
+    if *at == address.home {
+        return None;
+    }
+    let astray = member(at).is_none_or(|here| !can_take(here, address));
+    member(&address.home).filter(|home| {
+        home.fitness <= Fitness::LastResort
+            && can_take(home, address)
+            && !home.standby
+            && (home.failback || astray)
+    })
+}
+
+/// Sends those of the addresses `there`, on the interface `source`, to other members that may not stay on it.
+fn send_on<Key>(
+    members: &[Member],
+    addresses: &[Movable<Key>],
+    source: &InterfaceName,
+    there: Vec<usize>,
+    at: &mut [InterfaceName],
+) {
+    let here = members.iter().find(|member| member.name == *source);
+    let is_fit = here.is_some_and(|here| here.fitness <= Fitness::LastResort);
+    let is_nowhere = here.is_none_or(|here| here.fitness == Fitness::Absent);
+    // Asked once for all that are there.
+    let waits = here.is_some_and(|here| here.standby && !hosts_foreign(source, addresses, at));
+    // Where somebody put it, an address is served.
+    let holder = |i: usize| {
+        let address = addresses.get(i).filter(|_| !is_fit)?;
+        holder(members, address)
+    };
+
+    // One that some member refuses does not keep the others from going there.
+    let mut parties: BTreeMap<&BTreeSet<InterfaceName>, Vec<usize>> = BTreeMap::new();
+    for i in there {
+        let Some(address) = addresses.get(i) else {
+            continue;
+        };
+        let holder = holder(i);
+        let must_leave = must_leave(address, here, waits);
+        match holder.filter(|holder| !must_leave && keeps(holder, address)) {
+            // Nothing but that member's having it sends it away: it goes there by itself.
+            Some(holder) => put(i, &holder.name, at),
+            None if must_leave || holder.is_some() => {
+                parties.entry(&address.barred).or_default().push(i);
+            }
+            None => {}
+        }
+    }
+
+    for (barred, leaving) in parties {
+        let parts = by_family(leaving, addresses);
+        let all: BTreeSet<Family> = parts.keys().copied().collect();
+        let leaving: Vec<usize> = parts.values().flatten().copied().collect();
+        let to = |families: &BTreeSet<Family>, leaving: &[usize], at: &[InterfaceName]| {
+            let needs = (families, barred);
+            destination(members, source, needs, leaving, is_fit, addresses, at)
+        };
+        let together = to(&all, &leaving, at);
+        // A family that no other member is plumbed for does not keep the rest from being served.
+        for (family, part) in parts {
+            let families = BTreeSet::from([family]);
+            let destination = together.or_else(|| to(&families, &part, at));
+            // An address that is nowhere goes home even if home does not work, or to any member that is there:
+            // nothing is lost by trying.
+            let refuge = || {
+                let mut there = part.iter().filter_map(|&i| addresses.get(i));
+                let first = there.next().filter(|_| is_nowhere)?;
+                refuge(members, source, &first.home, &families)
+            };
+            for &i in &part {
+                // Though it would not be sent to its holder.
+                let name = destination.or_else(|| holder(i)).map(|member| &member.name);
+                if let Some(name) = name.cloned().or_else(refuge) {
+                    put(i, &name, at);
+                }
+            }
+        }
+    }
+}
+
+/// Notes that an address is on an interface.
+fn put(i: usize, name: &InterfaceName, at: &mut [InterfaceName]) {
+    if let Some(at) = at.get_mut(i) {
+        *at = name.clone();
+    }
 }
 
 /// Addresses, by number, family by family.
@@ -272,15 +299,15 @@ fn refuge(
 
 /// Where the addresses `leaving` from `source` should go: an idle member that waits for this, else the one
 /// with the fewest addresses in use, else one of which only the link is known. Ties go by name.
-fn destination<Key>(
-    members: &[Member],
+fn destination<'m, Key>(
+    members: &'m [Member],
     source: &InterfaceName,
     (families, barred): (&BTreeSet<Family>, &BTreeSet<InterfaceName>),
     leaving: &[usize],
     spare_standbys: bool,
     addresses: &[Movable<Key>],
     at: &[InterfaceName],
-) -> Option<InterfaceName> {
+) -> Option<&'m Member> {
     // With what is withheld there: it comes up sooner or later.
     let load = |name: &InterfaceName| {
         addresses
@@ -311,7 +338,6 @@ fn destination<Key>(
                 &member.name,
             )
         })
-        .map(|member| member.name.clone())
 }
 
 /// Whether a standby that waits would go on waiting if it had these addresses, and send on those that are its

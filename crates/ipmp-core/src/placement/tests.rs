@@ -156,7 +156,11 @@ fn table() {
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1 ge2", "0:ge0>ge2"),
         ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge2", "0:ge0>ge1"),
         // What is withheld counts: it comes up when others were asked, or when another host leaves it.
-        ("ge0 failed, ge1 ok, ge2 ok", "ge0 ge1 ge1! ge2", "0:ge0>ge2"),
+        (
+            "ge0 failed, ge1 ok, ge2 ok",
+            "ge0 ge1 ge1! ge2",
+            "0:ge0>ge2",
+        ),
         // All of one interface go to one destination, also what it holds for others.
         (
             "ge0 failed, ge1 failed, ge2 ok",
