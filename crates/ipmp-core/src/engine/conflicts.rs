@@ -4,7 +4,7 @@
 //! |---|---|
 //! | is to be brought up and was not in service | *withheld* until others were asked three times and none claimed it |
 //! | is claimed meanwhile | stays withheld: DUPLICATE, said once, tried again after 10 s to 5 minutes and when a command names it |
-//! | is to be brought up where no link runs | waits for one that was put up less than 5 s ago; else it is brought up, as nobody can be asked, which is said; others are asked when a link runs |
+//! | is to be brought up where no link runs | waits for one that was put up less than 5 s ago; else it is brought up, as nobody can be asked, which is said; others are asked when a link runs, and first if the kernel refused it until then |
 //! | is in service: the kernel held it, or it was brought up | never withheld; failover and failback wait for nothing |
 //! | was put into place | others are asked twice meanwhile; once, later, if they were before |
 //! | is claimed while in service | stays; said once, defended by an announcement every 10 s to 5 minutes; over when asking brings no claim for a minute |
@@ -269,7 +269,16 @@ impl Engine {
                 let taken = |rival| State::Taken(Taken::new(now, rival));
                 (serving.dispute.map(|dispute| taken(dispute.rival)), place)
             }
+            // The kernel refused it meanwhile, and now they can be asked.
+            (Some(State::Serving(serving)), Some(place))
+                if serving.is_unheld
+                    && !self.is_in_service(logical, holders)
+                    && !self.reach(logical).links.is_empty() =>
+            {
+                (None, place)
+            }
             (Some(State::Serving(mut serving)), place) => {
+                serving.is_unheld = serving.is_unheld && !self.is_in_service(logical, holders);
                 serving.index = place.filter(|link| is_shared(link)).map(|link| link.index);
                 serving.expire(now);
                 return Some(State::Serving(serving));

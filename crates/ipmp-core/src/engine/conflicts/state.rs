@@ -198,6 +198,8 @@ pub(in super::super) struct Serving {
     pub(super) index: Option<u32>,
     /// Why nobody was asked before it was brought up, until that is said.
     pub(super) unasked: Option<Unasked>,
+    /// No link ran on which others could be asked, and the kernel was not seen to hold it since.
+    pub(super) is_unheld: bool,
     /// When nobody had it, until it is put into place.
     free: Option<Time>,
     /// How often others are still to be asked.
@@ -242,6 +244,7 @@ impl Serving {
     pub(super) fn unasked(reason: Option<Unasked>) -> Self {
         Self {
             unasked: reason,
+            is_unheld: reason == Some(Unasked::NoLink),
             enquiries: LATER_ENQUIRIES,
             ..Self::default()
         }

@@ -211,6 +211,36 @@ fn a_device_that_comes_later_is_waited_for_too() {
 }
 
 #[test]
+fn who_could_not_be_asked_is_before_an_address_that_the_kernel_refused_comes_up() {
+    for is_taken in [false, true] {
+        let mut host = asking(&[]);
+        if is_taken {
+            take(&mut host, "192.168.0.86");
+        }
+        host.ifconfig("ge0 plumb 192.168.0.86 up");
+        host.refused.push("add address".to_owned());
+        let mut link = host.new_link("ge0");
+        link.carrier = false;
+        host.by_hand(|kernel| reference::plug(kernel, link));
+        host.pass(Duration::from_mins(1));
+        assert!(host.logged("was brought up without asking other hosts: no link"));
+        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+        host.refused.clear();
+        let start = host.now;
+        host.carrier("ge0", true);
+        host.pass(ms(10));
+        assert_eq!(host.holders("192.168.0.86"), [""; 0]);
+        host.pass(Duration::from_mins(1));
+        assert_eq!(
+            asked(&host, start, "192.168.0.86")[0],
+            (0, "ge0".to_owned())
+        );
+        assert_eq!(host.holders("192.168.0.86").is_empty(), is_taken);
+        assert_eq!(conflicts(&host).len(), usize::from(is_taken));
+    }
+}
+
+#[test]
 fn nobody_is_asked_on_a_member_that_is_not_plumbed_for_the_family() {
     let mut host = asking(&["ge0", "ge1"]);
     host.pass(Duration::from_mins(1));
