@@ -107,7 +107,7 @@ pub struct Saved {
     /// Addresses that were ours and are to go, while the kernel still holds them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retired: Vec<AddressKey>,
-    /// Operations that a command asked for, while they are under way.
+    /// Operations that a command asked for, until they are done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Operation>,
     /// The links that plumbed interfaces had, by number; `None` if the interface was absent. A device

@@ -94,7 +94,8 @@ pub struct Engine {
     retired: BTreeSet<AddressKey>,
     /// Operations that a command asked for and that are done once: link up, hardware address, MTU.
     once: Vec<Operation>,
-    /// Those of them that are under way. A daemon that was killed amid them leaves them to the next.
+    /// Those of them that are planned and not done yet. A daemon that was killed amid them leaves them to the
+    /// next.
     unfinished: Vec<Operation>,
     /// Interfaces whose device came back and has to be set up again.
     raising: BTreeSet<InterfaceName>,

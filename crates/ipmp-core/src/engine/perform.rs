@@ -50,15 +50,16 @@ impl Engine {
         self.say_undone(&plan.operations, actions);
 
         // What a command asked for is done once, and so never left out. A link is set up before anything
-        // is put on it, and down after everything was told to leave.
+        // is put on it, and down when everything has left it that was told to.
         self.unfinished.append(&mut self.once);
-        let (downs, once): (Vec<Operation>, Vec<Operation>) = self
-            .unfinished
-            .iter()
-            .cloned()
-            .partition(|operation| matches!(operation, Operation::SetUp { up: false, .. }));
-        plan.operations.splice(0..0, once);
-        plan.operations.extend(downs);
+        let is_down =
+            |operation: &&Operation| matches!(operation, Operation::SetUp { up: false, .. });
+        let (downs, once): (Vec<&Operation>, Vec<&Operation>) =
+            self.unfinished.iter().partition(is_down);
+        plan.operations.splice(0..0, once.into_iter().cloned());
+        if plan.is_empty() {
+            plan.operations.extend(downs.into_iter().cloned());
+        }
         plan
     }
 
@@ -72,7 +73,9 @@ impl Engine {
         let Some(plan) = self.applying.take() else {
             return;
         };
-        self.unfinished.clear();
+        let done = &plan.operations;
+        self.unfinished
+            .retain(|operation| !done.contains(operation));
         let mut refused = None;
         let mut failed = false;
         for (operation, result) in plan.operations.into_iter().zip(results) {

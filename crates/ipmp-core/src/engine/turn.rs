@@ -416,5 +416,6 @@ impl Engine {
         self.conflicts.serve(before.served);
         self.teardown = None;
         self.once.clear();
+        self.unfinished.clear();
     }
 }

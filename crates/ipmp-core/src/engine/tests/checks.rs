@@ -305,6 +305,21 @@ fn what_follows_from_a_command_is_undone_if_it_is_refused() {
     }
 }
 
+#[test]
+fn a_link_is_not_set_down_if_its_address_does_not_leave() {
+    let mut host = with_moved_address();
+    let before = host.list();
+    host.refused.push("remove address 192.168.0.88".to_owned());
+    assert_eq!(host.ifconfig("ge1 unplumb"), "unplumb: refused");
+    host.refused.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.list(), before);
+    assert_eq!(host.holders("192.168.0.88"), ["ge1"]);
+    assert!(host.kernel.links[&host.index("ge1")].up);
+    assert_eq!(host.ifconfig("ge1 unplumb"), "");
+    assert!(!host.kernel.links[&host.index("ge1")].up);
+}
+
 /// An address whose device was exchanged is asked for like a new one. Meanwhile it is served where another
 /// hand put it, on an interface that was renamed. No link of the group runs unless `has_links`.
 fn put_elsewhere_while_asked_for(has_links: bool) -> Host {
