@@ -241,7 +241,9 @@ fn can_take<Key>(member: &Member, address: &Movable<Key>) -> bool {
 fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool) -> bool {
     let Some(source) = source else { return true };
     match source.fitness {
-        Fitness::Unfit | Fitness::Absent => true,
+        // One that is not up is served nowhere: it keeps its name, by which it is configured yet.
+        Fitness::Unfit => address.up,
+        Fitness::Absent => true,
         Fitness::Waiting => false,
         Fitness::Usable | Fitness::LastResort => {
             !can_take(source, address)

@@ -300,24 +300,7 @@ impl Engine {
             broadcast: default_broadcast(address),
             ..unset(home.clone(), family)
         });
-        // A member that cannot take an address now leaves it to another one that can.
-        let takes_none = |name: &InterfaceName| {
-            self.failed.contains(name) || self.is_offline(name) || self.is_inactive(name)
-        };
-        let mut place = home.clone();
-        if self.link(name).is_some() && self.is_member(name) && takes_none(name) {
-            let other = self.asked.interfaces.iter().find(|(other, interface)| {
-                interface.group.as_ref() == self.group_of(name)
-                    && interface.families.contains(&family)
-                    && self.link(other).is_some()
-                    && !takes_none(other)
-            });
-            if let Some(other) = other.map(|(other, _)| other.clone()) {
-                place = LogicalName::new(other.clone(), self.free_unit(&other, family));
-                self.set_place(&home, family, place.clone());
-            }
-        }
-        Ok(Answer::Created(place))
+        Ok(Answer::Created(home))
     }
 
     fn remove_address(&mut self, name: &InterfaceName, ip: IpAddr) -> Outcome {

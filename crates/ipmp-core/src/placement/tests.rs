@@ -39,7 +39,7 @@ fn members(text: &str) -> Vec<Member> {
 }
 
 /// `home` or `home@at`, moved by the administrator `home@at=moved_to`; IPv6 with a `6` in front, withheld with
-/// a `!` behind, and then `+member` if that one has it too.
+/// a `!` behind, not up with a `-`, and then `+member` if that one has it too.
 fn addresses(text: &str) -> Vec<Movable<String>> {
     text.split_whitespace()
         .enumerate()
@@ -56,6 +56,10 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 Some(places) => (places, true),
                 None => (places, false),
             };
+            let (places, up) = match places.strip_suffix('-') {
+                Some(places) => (places, false),
+                None => (places, true),
+            };
             let (home, at) = places.split_once('@').unwrap_or((places, places));
             let (at, moved_to) = match at.split_once('=') {
                 Some((at, moved_to)) => (at, Some(name(moved_to))),
@@ -67,7 +71,7 @@ fn addresses(text: &str) -> Vec<Movable<String>> {
                 home: name(home),
                 at: name(at),
                 moved_to,
-                up: true,
+                up,
                 withheld,
                 barred: BTreeSet::new(),
                 held_by: holder.into_iter().collect(),
@@ -103,6 +107,11 @@ fn table() {
         ("ge0 ok, ge1 failed", "ge0 ge1", "1:ge1>ge0"),
         ("ge0 failed, ge1 ok", "ge0 ge1", "0:ge0>ge1"),
         ("ge0 ok, ge1 ok", "ge0 ge1@ge0", "1:ge0>ge1"),
+        // What is not up stays where its name is, and goes on when it is brought up.
+        ("ge0 ok, ge1 failed", "ge0 ge1-", ""),
+        ("ge0 ok, ge1 failed", "ge0@ge1- ge1", "0:ge1>ge0 1:ge1>ge0"),
+        ("ge0 failed, ge1 failed, ge2 ok", "ge0@ge1-", ""),
+        ("ge0 ok, ge1 absent", "ge0 ge1-", "1:ge1>ge0"),
         // Nobody works: nothing moves. One comes back: it serves everything.
         ("ge0 failed, ge1 failed", "ge0 ge1@ge0", ""),
         ("ge0 ok, ge1 failed", "ge0@ge1 ge1", "0:ge1>ge0 1:ge1>ge0"),

@@ -138,8 +138,8 @@ fn conflict_is_told_of_where_the_address_belongs() -> Result<(), Failed> {
     bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
     // Its own link cannot be asked on.
     bed.ge1.cable.pull()?;
-    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2")?;
-    let output = bed.host1.run("ifconfig ge0:1 up")?;
+    let line = "ifconfig ge1 plumb 192.168.0.88 group testgrp2 up";
+    let output = bed.host1.run(line)?;
     let by = format!("by {} on ge0", rival.nic.mac);
     let is_refused = output.stderr.contains(&format!("{DATA1} is in use {by}"));
     same(&output.stderr, &is_refused, &true)?;

@@ -95,3 +95,32 @@ fn no_route_takes_a_test_address_for_its_source() {
         assert_eq!(host.bad_sources.len(), 0, "{:?}", host.bad_sources);
     }
 }
+
+#[test]
+fn an_address_is_made_on_its_own_interface_whatever_that_is_good_for() {
+    // One out of service has none of its own up.
+    let out_of_service: &[&str] = &[];
+    for (unfit, on) in [
+        ("-", &["ge1"][..]),
+        ("ge1 standby", &["ge1"][..]),
+        ("ge1 offline", out_of_service),
+    ] {
+        let mut host = Host::new(&["ge0", "ge1"]);
+        host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+        if unfit == "-" {
+            host.carrier("ge1", false);
+            assert_eq!(host.ifconfig("ge1 plumb 192.168.0.88 group g up"), "");
+            assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+        } else {
+            host.ifconfig("ge1 plumb group g");
+            host.ifconfig(unfit);
+        }
+        // A test address is none until two words later.
+        let line = "ge1 addif 192.168.0.89 deprecated -failover up";
+        assert_eq!(host.ifconfig(line), "ge1:1", "{unfit}");
+        assert_eq!(host.holders("192.168.0.89"), on, "{unfit}");
+        // What is to be reached goes where it is.
+        host.ifconfig("ge1 addif 192.168.0.90 up");
+        assert_eq!(host.holders("192.168.0.90"), ["ge0"], "{unfit}");
+    }
+}
