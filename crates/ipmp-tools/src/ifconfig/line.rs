@@ -228,23 +228,29 @@ impl<'a> Line<'a> {
                 interface,
                 address: self.parse(argument, environment)?.0,
             },
-            Meaning::Flag(flag, on) => Command::SetFlag {
-                logical,
-                family,
-                flag,
-                on,
-                wait: self.waits,
-            },
+            Meaning::Flag(flag, on) => {
+                let wait = self.waits;
+                return self.change(environment, |logical| Command::SetFlag {
+                    logical,
+                    family,
+                    flag,
+                    on,
+                    wait,
+                });
+            }
             Meaning::Netmask => return self.netmask(argument, environment),
-            Meaning::Broadcast => Command::SetBroadcast {
-                logical,
-                broadcast: match argument {
+            Meaning::Broadcast => {
+                let broadcast = match argument {
                     "+" => None,
                     text => Some(text.parse().map_err(|_| {
                         format!("'{text}' is not an IPv4 address; '+' computes it")
                     })?),
-                },
-            },
+                };
+                return self.change(environment, |logical| Command::SetBroadcast {
+                    logical,
+                    broadcast,
+                });
+            }
             Meaning::Group => {
                 if self.created || self.target.logical.unit != 0 {
                     return Err(Refusal::PhysicalOnly.into());
@@ -257,11 +263,14 @@ impl<'a> Line<'a> {
             }
             Meaning::Standby(on) => Command::SetStandby { interface, on },
             Meaning::Failed(on) => Command::SetFailed { interface, on },
-            Meaning::Metric => Command::SetMetric {
-                logical,
-                family,
-                metric: number(argument)?,
-            },
+            Meaning::Metric => {
+                let metric = number(argument)?;
+                return self.change(environment, |logical| Command::SetMetric {
+                    logical,
+                    family,
+                    metric,
+                });
+            }
             Meaning::Mtu => Command::SetMtu {
                 interface,
                 mtu: number(argument)?,
@@ -420,12 +429,37 @@ impl<'a> Line<'a> {
                 .ok_or_else(|| format!("'{argument}' is not a netmask"))?;
             (prefix, None)
         };
-        environment.daemon.execute(Command::SetPrefix {
-            logical: self.logical.clone(),
-            family: self.family,
+        let family = self.family;
+        self.change(environment, |logical| Command::SetPrefix {
+            logical,
+            family,
             prefix,
         })?;
         Ok(note)
+    }
+
+    /// Has the line's logical changed, wherever it is by now: one that was given its address on this line may
+    /// have gone to another member since, as its interface does not work.
+    fn change(
+        &mut self,
+        environment: &mut Environment<'_>,
+        command: impl Fn(LogicalName) -> Command,
+    ) -> Done {
+        let done = environment.daemon.execute(command(self.logical.clone()));
+        if let Err(Failure::Refused(Refusal::Placeholder | Refusal::NoSuchInterface)) = &done
+            && let Some(ip) = self.address
+        {
+            let snapshot = environment.daemon.view()?;
+            let mut there = snapshot.interfaces.iter().flat_map(|on| &on.logicals);
+            let there = there.find(|there| there.address.ip == ip && !there.placeholder);
+            if let Some(there) = there.filter(|there| there.name != self.logical) {
+                self.logical = there.name.clone();
+                environment.daemon.execute(command(there.name.clone()))?;
+                return Ok(None);
+            }
+        }
+        done?;
+        Ok(None)
     }
 
     fn ether(&mut self, environment: &mut Environment<'_>) -> Done {

@@ -9,7 +9,7 @@ use super::*;
 use crate::daemon::Failure;
 use crate::etc::Etc;
 use crate::recorded::{self, Recorded, refused};
-use crate::sample::{lab1, lab2_failed};
+use crate::sample::{lab1, lab1_failed, lab2_failed};
 
 fn etc() -> (tempfile::TempDir, Etc) {
     let root = tempfile::tempdir().unwrap();
@@ -403,6 +403,32 @@ fn later_words_act_on_what_was_created_elsewhere() {
     assert_eq!(
         typed(&mut daemon, &etc, "ge0 addif 10.0.0.1 up"),
         "> add ge0 10.0.0.1/8\n> +UP ge1:3\nCreated new logical interface ge1:3\n"
+    );
+}
+
+#[test]
+fn later_words_act_on_an_address_that_went_elsewhere() {
+    let (_root, etc) = etc();
+    let away = || Err(Failure::Refused(Refusal::Placeholder));
+    let mut daemon = Recorded::showing(lab1_failed());
+    daemon
+        .answers
+        .extend([Ok(Answer::Done), Ok(Answer::Done), away()]);
+    assert_eq!(
+        typed(
+            &mut daemon,
+            &etc,
+            "ge1 192.168.0.88/24 up broadcast + metric 1"
+        ),
+        "> address ge1 192.168.0.88/24\n> +UP ge1\n> broadcast ge1 +\n\
+         > broadcast ge0:2 +\n> metric ge0:2 1\n"
+    );
+    // One that this line does not name is not meant by what holds its place.
+    daemon.answers.extend([away()]);
+    let printed = typed(&mut daemon, &etc, "ge1 down");
+    assert!(
+        printed.starts_with("> -UP ge1\n2> ifconfig: down: ge1: placeholder"),
+        "{printed}"
     );
 }
 
