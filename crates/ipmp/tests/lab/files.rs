@@ -53,10 +53,12 @@ failover standby up
 ";
 
 /// Lab 1 as boot files.
-const LAB1_GE0: &str =
+pub(crate) const LAB1_GE0: &str =
     "192.168.0.86 group testgrp2 up addif 192.168.0.87 deprecated -failover up\n";
-const LAB1_GE1: &str =
+pub(crate) const LAB1_GE1: &str =
     "192.168.0.88 group testgrp2 up addif 192.168.0.89 deprecated -failover up\n";
+/// The other one of lab 2.
+pub(crate) const LAB2_GE1: &str = "192.168.0.88 group testgrp2 deprecated -failover standby up\n";
 
 fn boot_seed_hme0_and_hme1() -> Result<(), Failed> {
     let bed = Bed::new(SLOW)?;
@@ -169,8 +171,7 @@ fn boot_gives_the_same_list_as_by_hand_in_lab_1() -> Result<(), Failed> {
 fn boot_gives_the_same_list_as_by_hand_in_lab_2() -> Result<(), Failed> {
     let by_hand = by_hand(&LAB2)?;
     let bed = Bed::new(SLOW)?;
-    let standby = "192.168.0.88 group testgrp2 deprecated -failover standby up\n";
-    boots(&bed, &[("ge0", LAB1_GE0), ("ge1", standby)])?;
+    boots(&bed, &[("ge0", LAB1_GE0), ("ge1", LAB2_GE1)])?;
     same("ifconfig -a", &bed.types("ifconfig -a")?, &by_hand)
 }
 
@@ -438,7 +439,7 @@ fn boot_check_finds_what_is_wrong() -> Result<(), Failed> {
 }
 
 /// Writes boot files and boots.
-fn boots(bed: &Bed, files: &[(&str, &str)]) -> Result<(), Failed> {
+pub(crate) fn boots(bed: &Bed, files: &[(&str, &str)]) -> Result<(), Failed> {
     for (nic, text) in files {
         bed.host1
             .write_file(&format!("/etc/hostname.{nic}"), text)?;

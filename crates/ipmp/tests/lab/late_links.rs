@@ -1,15 +1,35 @@
 //! NICs whose link comes a while after they were put up, as that of hardware does, or not at all.
 
+use std::net::Ipv4Addr;
+
+use ipmp_core::snapshot::InterfaceState;
+use ipmp_lab::labs::{LAB1, LAB2};
 use libtest_mimic::Failed;
 
 use crate::bed::{Bed, find, reaches, same};
 use crate::duplicates::Rival;
-use crate::scene::{DATA0, QUICK};
+use crate::files::{LAB1_GE0, LAB1_GE1, LAB2_GE1, boots};
+use crate::scene::{DATA0, DATA1, QUICK, TEST0, TEST1};
 use crate::tap::Tap;
 
 tests![
     others_are_asked_when_the_link_comes,
     a_link_that_does_not_come_is_waited_for_so_long,
+    a_cable_that_is_out_at_boot_costs_no_address,
+    a_nic_without_a_cable_is_configured_like_any_other,
+];
+
+/// Where the addresses of the labs are at home, and whether they are data addresses.
+const LAB1_HOMES: [(&str, Ipv4Addr, bool); 4] = [
+    ("ge0", DATA0, true),
+    ("ge0", TEST0, false),
+    ("ge1", DATA1, true),
+    ("ge1", TEST1, false),
+];
+const LAB2_HOMES: [(&str, Ipv4Addr, bool); 3] = [
+    ("ge0", DATA0, true),
+    ("ge0", TEST0, false),
+    ("ge1", DATA1, false),
 ];
 
 /// A host that boots with its cable out.
@@ -51,5 +71,56 @@ fn a_link_that_does_not_come_is_waited_for_so_long() -> Result<(), Failed> {
     bed.awaits_log(&format!(
         "Address {DATA0} was brought up without asking other hosts: no link"
     ))?;
+    Ok(())
+}
+
+fn a_cable_that_is_out_at_boot_costs_no_address() -> Result<(), Failed> {
+    for nic in ["ge0", "ge1"] {
+        let files = [("ge0", LAB1_GE0), ("ge1", LAB1_GE1)];
+        lacks(nic, &LAB1_HOMES, |bed| boots(bed, &files))?;
+        let files = [("ge0", LAB1_GE0), ("ge1", LAB2_GE1)];
+        lacks(nic, &LAB2_HOMES, |bed| boots(bed, &files))?;
+    }
+    Ok(())
+}
+
+fn a_nic_without_a_cable_is_configured_like_any_other() -> Result<(), Failed> {
+    let by_hand = |bed: &Bed, lines: &[&str]| {
+        let mut lines = lines.iter();
+        lines.try_for_each(|line| bed.types(line).map(drop))
+    };
+    for nic in ["ge0", "ge1"] {
+        lacks(nic, &LAB1_HOMES, |bed| by_hand(bed, &LAB1))?;
+        lacks(nic, &LAB2_HOMES, |bed| by_hand(bed, &LAB2))?;
+    }
+    Ok(())
+}
+
+/// Configures a host while the cable of a NIC is out, and plugs it in.
+fn lacks(
+    nic: &str,
+    homes: &[(&str, Ipv4Addr, bool)],
+    configure: impl Fn(&Bed) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let bed = Bed::new(QUICK)?;
+    let (lacking, other) = match nic {
+        "ge0" => (&bed.ge0, "ge1"),
+        _ => (&bed.ge1, "ge0"),
+    };
+    lacking.cable.pull()?;
+    configure(&bed)?;
+    for &(home, ip, is_data) in homes {
+        let expected = if is_data { other } else { home };
+        let what = format!("holders of {ip} without {nic}");
+        same(&what, &bed.holders(ip)?, &vec![expected.to_owned()])?;
+        if is_data {
+            reaches(&bed.host2, &ip.to_string())?;
+        }
+    }
+    lacking.cable.plug()?;
+    bed.awaits_state(nic, InterfaceState::Ok)?;
+    for &(home, ip, _) in homes {
+        bed.awaits_holder(ip, home)?;
+    }
     Ok(())
 }
