@@ -140,9 +140,11 @@ impl Rtnl {
             self.through_one(route)
                 .filter(|guard| !rivals.contains(guard))
         };
-        if let Some(guard) = &guard {
-            self.send_one(&encode::add_route(guard, &self.memory.nexthops))?;
-        }
+        // It may have no way any more of which nobody was told yet. The change is made all the same.
+        let guard = guard.filter(|guard| {
+            let add = encode::add_route(guard, &self.memory.nexthops);
+            self.send_one(&add).is_ok()
+        });
         let mut outcome = before
             .into_iter()
             .try_for_each(|old| self.remove_route(old));
@@ -153,16 +155,19 @@ impl Rtnl {
         outcome
     }
 
-    /// The same route through a single nexthop of its group.
+    /// The same route through a single nexthop of its group, whose link runs: others are no more.
     fn through_one(&self, route: &Route) -> Option<Route> {
         let Via::Nexthop(id) = route.via else {
             return None;
         };
         match &self.memory.nexthops.get(&id)?.hop {
-            Hop::Group(members) => Some(Route {
-                via: Via::Nexthop(*members.first()?),
-                ..route.clone()
-            }),
+            Hop::Group(members) => {
+                let mut running = members.iter().filter(|id| self.memory.has_running(**id));
+                Some(Route {
+                    via: Via::Nexthop(*running.next()?),
+                    ..route.clone()
+                })
+            }
             Hop::Link { .. } => None,
         }
     }

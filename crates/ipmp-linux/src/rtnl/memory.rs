@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipmp_core::kernel::{AddressKey, Change, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via};
+use ipmp_core::kernel::{
+    AddressKey, Change, Hop, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via,
+};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 
 use super::decode::Told;
@@ -41,6 +43,12 @@ impl Memory {
         self.links
             .get(&index)
             .is_some_and(|link| link.up && link.running)
+    }
+
+    /// Whether there is a nexthop through one link, and that runs.
+    pub(super) fn has_running(&self, id: u32) -> bool {
+        let hop = self.nexthops.get(&id).map(|nexthop| &nexthop.hop);
+        matches!(hop, Some(Hop::Link { index, .. }) if self.is_running(*index))
     }
 }
 

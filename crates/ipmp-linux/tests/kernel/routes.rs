@@ -5,11 +5,11 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipmp_core::Family;
-use ipmp_core::kernel::{Hop, Nexthop, Route, Via};
+use ipmp_core::kernel::{Change, Hop, Nexthop, Route, Via};
 use ipmp_core::plan::Operation;
 
 use crate::world::{
-    Test, World, add_address, fails, group, hop, ip, keeps_step, must, net, route, routes_to,
+    Test, World, add_address, fails, group, hop, ip, keeps_step, must, net, route, routes_to, until,
 };
 
 /// `RTPROT_DHCP`: somebody else.
@@ -25,6 +25,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "replacing_a_preferred_source_leaves_no_gap",
         replacing_a_preferred_source_leaves_no_gap,
+    ),
+    (
+        "replacing_a_preferred_source_without_the_first_of_a_group",
+        replacing_a_preferred_source_without_the_first_of_a_group,
     ),
     (
         "removing_hits_only_the_one_meant",
@@ -178,6 +182,38 @@ fn replacing_a_preferred_source_leaves_no_gap(mut world: World) {
     });
     keeps_step(&mut world.near, &mut kernel);
     assert_eq!(routes_to("0.0.0.0/0").len(), 2);
+}
+
+/// The kernel does not tell that the nexthop of a link without carrier went.
+fn replacing_a_preferred_source_without_the_first_of_a_group(mut world: World) {
+    let (first, far) = world.cable("ge0", "sw0");
+    let (second, _) = world.cable("ge1", "sw1");
+    let theirs = foreign("0.0.0.0/0", 0, second, Some("192.0.2.9"));
+    let plain = route("0.0.0.0/0", 0, Via::Nexthop(10));
+    let with_source = Route {
+        source: Some(ip("192.0.2.1")),
+        ..plain.clone()
+    };
+    must(
+        &mut world.near,
+        [
+            add_address(second, "192.0.2.1/24"),
+            Operation::SetNexthop(hop(1, first, Some("192.0.2.254"))),
+            Operation::SetNexthop(hop(2, second, Some("192.0.2.254"))),
+            Operation::SetNexthop(group(10, &[1, 2])),
+            Operation::AddRoute(theirs.clone()),
+            Operation::AddRoute(plain.clone()),
+        ],
+    );
+    world.far.set_link_up(far, false).unwrap();
+    until(
+        &mut world.near,
+        |change| matches!(change, Change::Link(link) if link.index == first && !link.carrier),
+    );
+    for route in [with_source, plain] {
+        must(&mut world.near, [Operation::ReplaceRoute(route.clone())]);
+        assert_eq!(routes_to("0.0.0.0/0"), [route, theirs.clone()]);
+    }
 }
 
 fn removing_hits_only_the_one_meant(mut world: World) {
