@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use crate::desired::Desired;
-use crate::kernel::{Address, Kernel};
+use crate::kernel::{Address, Kernel, PROTOCOL, Route, Via};
 use crate::plan::{NewAddress, Operation, Plain};
 use crate::{Family, InterfaceAddress};
 
@@ -31,7 +31,7 @@ pub(super) fn convert(kernel: &Kernel, desired: &Desired, operations: &mut Vec<O
         }
         match family {
             Family::Inet => convert4(kernel, desired, operations),
-            Family::Inet6 => convert6(desired, operations),
+            Family::Inet6 => convert6(kernel, desired, operations),
         }
     }
 }
@@ -75,20 +75,32 @@ fn convert4(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>)
     operations.extend(plain().cloned().map(Operation::AddAddress));
 }
 
-/// The routes to their subnets go and come again, to be in order; ours stand in front of them.
-fn convert6(desired: &Desired, operations: &mut Vec<Operation>) {
-    for plain in of(desired, Family::Inet6) {
+/// The routes to their subnets go and come again, to be in order; ours stand in front of them. One of ours
+/// through the same link alone makes way: beside it the kernel adds none.
+fn convert6(kernel: &Kernel, desired: &Desired, operations: &mut Vec<Operation>) {
+    let plain = || of(desired, Family::Inet6);
+    for plain in plain() {
         let without_route = NewAddress {
             no_prefix_route: true,
             ..plain.clone()
         };
         operations.push(Operation::AddAddress(without_route));
     }
-    operations.extend(
-        of(desired, Family::Inet6)
-            .cloned()
-            .map(Operation::AddAddress),
-    );
+    let makes_way = |route: &&Route| {
+        route.protocol == PROTOCOL
+            && plain().any(|plain| {
+                let via = Via::Link {
+                    index: plain.index,
+                    gateway: None,
+                };
+                !plain.no_prefix_route
+                    && route.via == via
+                    && route.destination == plain.address.subnet()
+            })
+    };
+    let making_way = kernel.routes.iter().filter(makes_way);
+    operations.extend(making_way.cloned().map(Operation::RemoveRoute));
+    operations.extend(plain().cloned().map(Operation::AddAddress));
 }
 
 fn is_family_settled(kernel: &Kernel, desired: &Desired, family: Family) -> bool {
