@@ -7,7 +7,8 @@
 //!    being asked for is waited for first, and what one of them has stays away;
 //! 2. addresses become somebody else's, those that were there before as they were (`plan/plain.rs`);
 //! 3. routes of others that went with their NIC's addresses are put back;
-//! 4. our routes and nexthops go, and sysctls are put back.
+//! 4. our routes and nexthops go, then routes of others are put back that the kernel did not take beside
+//!    ours, and sysctls are put back.
 //!
 //! Then nothing is left to be remembered, and the engine is over. A daemon that is killed amid this leaves
 //! a group: the next one mends it, and is told again.
@@ -28,6 +29,9 @@ const MOST_PLANS: u32 = 64;
 /// How far the way back out has come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Teardown {
+    /// Routes of others that the kernel does not take as long as ours are there: it looks for a gateway in
+    /// the first route to its subnet, and ours does not lead through a link that does not work.
+    waiting: BTreeSet<Route>,
     /// Routes of others that the kernel does not take any more.
     given_up: BTreeSet<Route>,
     /// How many plans were made.
@@ -59,7 +63,7 @@ impl Engine {
     fn is_anything_ours(&self) -> bool {
         let kernel = &self.kernel;
         kernel.addresses.values().any(|a| a.protocol == PROTOCOL)
-            || kernel.routes.iter().any(|r| r.protocol == PROTOCOL)
+            || self.has_routes_of_ours()
             || kernel.nexthops.values().any(|n| n.protocol == PROTOCOL)
     }
 
@@ -80,12 +84,14 @@ impl Engine {
         if !plan::is_settled(&self.kernel, &layout.desired(&self.kernel)) {
             return layout;
         }
-        let put_back = self.to_put_back(teardown);
+        let mut put_back = self.to_put_back(teardown);
+        put_back.retain(|route| !teardown.waiting.contains(route));
         if !put_back.is_empty() {
             return Layout { put_back, ..layout };
         }
         Layout {
             plain,
+            put_back: self.to_put_back_without_ours(teardown),
             restore: self.sysctls_to_restore(&[], true),
             ..Layout::default()
         }
@@ -180,6 +186,18 @@ impl Engine {
         .collect()
     }
 
+    /// Those that waited until ours were gone.
+    fn to_put_back_without_ours(&self, teardown: &Teardown) -> Vec<Route> {
+        if self.has_routes_of_ours() {
+            return Vec::new();
+        }
+        self.to_put_back(teardown)
+    }
+
+    fn has_routes_of_ours(&self) -> bool {
+        self.kernel.routes.iter().any(|r| r.protocol == PROTOCOL)
+    }
+
     /// Counts a plan; refuses to go on for ever.
     pub(super) fn count_plan(&mut self, actions: &mut Vec<Action>) -> bool {
         let Some(teardown) = &mut self.teardown else {
@@ -194,13 +212,15 @@ impl Engine {
         false
     }
 
-    /// Passes over a route of somebody else's that the kernel does not take; whether this is one.
+    /// Passes over a route of somebody else's that the kernel does not take, first until ours are gone;
+    /// whether this is one.
     pub(super) fn give_up(
         &mut self,
         operation: &Operation,
         reason: &str,
         actions: &mut Vec<Action>,
     ) -> bool {
+        let has_ours = self.has_routes_of_ours();
         let Some(teardown) = &mut self.teardown else {
             return false;
         };
@@ -209,6 +229,9 @@ impl Engine {
         };
         if route.protocol == PROTOCOL {
             return false;
+        }
+        if has_ours && teardown.waiting.insert(route.clone()) {
+            return true;
         }
         teardown.given_up.insert(route.clone());
         actions.push(Action::Log(Message::OperationFailed {

@@ -477,6 +477,8 @@ impl Host {
         let (errno, text) = if self.failing > 0 {
             self.failing -= 1;
             (105, "No buffer space available")
+        } else if self.misses_gateway(operation) {
+            (22, "Nexthop has invalid gateway")
         } else {
             let text = operation.to_string();
             let mut refused = self.refused.iter();
@@ -486,6 +488,31 @@ impl Host {
         Some(OperationError {
             errno,
             text: text.to_owned(),
+        })
+    }
+
+    /// Whether an IPv4 route is to go through a gateway that the kernel does not find on the route's link: it
+    /// looks no further than the first nexthop object to its subnet (`fib_table_lookup`).
+    fn misses_gateway(&self, operation: &Operation) -> bool {
+        let Operation::AddRoute(route) = operation else {
+            return false;
+        };
+        let Via::Link {
+            index,
+            gateway: Some(gateway @ IpAddr::V4(_)),
+        } = route.via
+        else {
+            return false;
+        };
+        let nexthops = &self.kernel.nexthops;
+        let leads_there = |id: &u32| matches!(nexthops.get(id).map(|n| &n.hop), Some(Hop::Link { index: on, .. }) if *on == index);
+        self.kernel.routes.iter().any(|other| {
+            let on_link = other.destination.prefix > 0 && other.destination.contains(gateway);
+            let hop = match other.via {
+                Via::Nexthop(id) if on_link => nexthops.get(&id).map(|nexthop| &nexthop.hop),
+                _ => None,
+            };
+            matches!(hop, Some(Hop::Group(members)) if !members.iter().any(leads_there))
         })
     }
 

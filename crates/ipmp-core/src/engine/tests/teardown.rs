@@ -162,6 +162,23 @@ fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
 }
 
 #[test]
+fn a_route_through_a_nic_that_has_failed_is_put_back_when_ours_are_gone() {
+    let (mut host, before) = configured();
+    for nic in ["ge0", "ge1"] {
+        assert_eq!(host.ifconfig(&format!("{nic} group g")), "");
+    }
+    let route = before.routes.iter().next().unwrap().clone();
+    host.carrier("ge0", false);
+    host.change(Change::RouteGone(route));
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("192.168.0.86"), ["ge1"]);
+    tear_down(&mut host);
+    assert_foreign_only(&host);
+    assert_eq!(host.kernel.routes, before.routes);
+    assert!(!host.logged("add route 0.0.0.0/0"));
+}
+
+#[test]
 fn a_route_that_the_kernel_does_not_take_is_passed_over() {
     let (mut host, ..) = without_a_route();
     host.refused.push("add route 0.0.0.0/0".to_owned());
