@@ -12,6 +12,7 @@ mod prefix;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipmp_core::snapshot::Logical;
 use ipmp_core::{Answer, Command, Family, InterfaceAddress, LogicalName, MacAddress, Refusal};
 
 use super::address::{self, Unreadable};
@@ -441,20 +442,27 @@ impl<'a> Line<'a> {
     }
 
     /// Has the line's logical changed, wherever it is by now: one that was given its address on this line may
-    /// have gone to another member since, as its interface does not work.
+    /// have gone to another member since, as its interface does not work. On a line that is repeated it may
+    /// have gone before.
     fn change(
         &mut self,
         environment: &mut Environment<'_>,
         command: impl Fn(LogicalName) -> Command,
     ) -> Done {
         let done = environment.daemon.execute(command(self.logical.clone()));
-        if let Err(Failure::Refused(Refusal::Placeholder | Refusal::NoSuchInterface)) = &done
-            && let Some(ip) = self.address
-        {
+        if let Err(Failure::Refused(Refusal::Placeholder | Refusal::NoSuchInterface)) = &done {
             let snapshot = environment.daemon.view()?;
+            let belongs_here = |there: &Logical| {
+                there.home == self.logical && there.address.family() == self.family
+            };
+            let is_meant = |there: &Logical| match self.address {
+                Some(ip) => there.address.ip == ip,
+                None => self.repeated && belongs_here(there),
+            };
             let mut there = snapshot.interfaces.iter().flat_map(|on| &on.logicals);
-            let there = there.find(|there| there.address.ip == ip && !there.placeholder);
-            if let Some(there) = there.filter(|there| there.name != self.logical) {
+            let is_elsewhere = |there: &Logical| there.name != self.logical && !there.placeholder;
+            let there = there.find(|there| is_elsewhere(there) && is_meant(there));
+            if let Some(there) = there {
                 self.logical = there.name.clone();
                 environment.daemon.execute(command(there.name.clone()))?;
                 return Ok(None);

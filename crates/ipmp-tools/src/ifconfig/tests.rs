@@ -522,6 +522,27 @@ fn a_line_may_be_repeated_where_addresses_are_away() {
 }
 
 #[test]
+fn a_repeated_line_means_what_belongs_to_its_interface_though_it_is_away() {
+    let (_root, etc) = etc();
+    let words = ["up".to_owned()];
+    for (family, then) in [(Family::Inet, Some("+UP ge0:2\n")), (Family::Inet6, None)] {
+        let mut daemon = Recorded::showing(lab1_failed());
+        daemon.answers.push_back(refused(Refusal::Placeholder));
+        let mut line = Line::new(Target::parse("ge1").unwrap(), family, &words).repeated();
+        let mut environment = Environment {
+            daemon: &mut daemon,
+            etc: &etc,
+            privileged: true,
+        };
+        let step = line.step(&mut environment).unwrap();
+        assert_eq!(step.is_ok(), then.is_some(), "{step:?}");
+        let asked = daemon.commands.iter().skip(1);
+        let asked: String = asked.map(|command| brief(command) + "\n").collect();
+        assert_eq!(asked, then.unwrap_or_default());
+    }
+}
+
+#[test]
 fn a_logical_as_the_words_that_make_it() {
     let (_root, etc) = etc();
     let mut daemon = Recorded::showing(lab2_failed());
