@@ -19,6 +19,8 @@ use crate::scene::{DATA0, DATA1, Fault, QUICK, by_hand, fd, loses_nothing};
 tests![
     host_is_as_it_was_after_failover_and_failback,
     host_is_as_it_was_with_a_nic_failed,
+    host_is_as_it_was_with_a_cable_out,
+    host_is_as_it_was_when_nics_had_left_their_group,
     host_is_as_it_was_when_the_daemon_was_killed,
     host_is_as_it_was_with_its_own_test_address_out_of_service,
     teardown_loses_no_packet,
@@ -165,6 +167,38 @@ fn host_is_as_it_was_with_a_nic_failed() -> Result<(), Failed> {
     bed.groups()?;
     bed.fails(Fault::Silence, &bed.ge0)?;
     bed.awaits_holder(DATA0, "ge1")?;
+    bed.tears_down()?;
+    is_as_it_was(&bed, &before)
+}
+
+fn host_is_as_it_was_with_a_cable_out() -> Result<(), Failed> {
+    let bed = Bed::configured()?;
+    let before = bed.dump()?;
+    // Nothing stays on ge0: the kernel drops all routes through it.
+    bed.types("ifconfig ge0 group g")?;
+    bed.types("ifconfig ge1 group g")?;
+    bed.fails(Fault::Pull, &bed.ge0)?;
+    bed.awaits_holder(DATA0, "ge1")?;
+    bed.awaits_holder(fd(0x86), "ge1")?;
+    bed.tears_down()?;
+    bed.ge0.cable.heal()?;
+    wait_until("the kernel knows of the cable", PATIENCE, || {
+        bed.dump()
+            .is_ok_and(|lines| !lines.concat().contains(" linkdown"))
+    })?;
+    is_as_it_was(&bed, &before)
+}
+
+fn host_is_as_it_was_when_nics_had_left_their_group() -> Result<(), Failed> {
+    let bed = Bed::configured()?;
+    let before = bed.dump()?;
+    bed.groups()?;
+    bed.types("if_mpadm -d ge1")?;
+    bed.types("if_mpadm -r ge1")?;
+    for (nic, test) in [("ge0", "192.168.0.87"), ("ge1", "192.168.0.89")] {
+        bed.types(&format!("ifconfig {nic} removeif {test}"))?;
+        bed.types(&format!("ifconfig {nic} group ''"))?;
+    }
     bed.tears_down()?;
     is_as_it_was(&bed, &before)
 }
