@@ -49,6 +49,11 @@ impl Chronicle {
     pub(super) const fn settled(&mut self) {
         self.is_due = true;
     }
+
+    /// The address that a logical was received by when that was looked at last, if it was.
+    pub(super) fn received(&self, key: &LogicalKey) -> Option<IpAddr> {
+        self.addresses.get(key).map(|place| place.address)
+    }
 }
 
 impl Engine {

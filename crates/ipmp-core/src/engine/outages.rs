@@ -83,7 +83,8 @@ impl Engine {
         self.outages.forget(key);
         let logical = self.homed_at(&key.0, key.1);
         // What was not in service was not out of it either.
-        let served = logical.filter(|logical| self.is_effectively_up(logical));
+        let served = logical
+            .filter(|logical| self.is_effectively_up(logical) && self.was_received(key, logical));
         let Some(address) = served.map(|logical| logical.address.ip) else {
             return;
         };
@@ -114,6 +115,14 @@ impl Engine {
             moves: BTreeMap::from([(key.clone(), moved)]),
             told: BTreeSet::new(),
         });
+    }
+
+    /// Whether an address has been brought up already: a link holds it, or did until a moment ago.
+    fn was_received(&self, key: &LogicalKey, logical: &Logical) -> bool {
+        let ip = logical.address.ip;
+        let held = self.kernel.links.keys();
+        let mut held = held.filter(|index| self.kernel.has_address(**index, ip));
+        self.chronicle.received(key) == Some(ip) || held.next().is_some()
     }
 
     fn opened(&self, now: Time, direction: Direction, interface: &InterfaceName) -> Outage {
