@@ -261,9 +261,6 @@ pub enum Refusal {
     NotGroupable,
     /// Another member of the group, this one, has the same hardware address.
     DuplicateMac(InterfaceName),
-    /// `-failover` on a logical that was created elsewhere because its interface was failed,
-    /// standby or offline.
-    RedirectedTestAddress,
     /// STANDBY on an interface that is INACTIVE because addresses do not come home by themselves.
     InactiveByFailback,
     /// `if_mpadm -d` on an interface that is offline.
@@ -322,9 +319,6 @@ impl fmt::Display for Refusal {
                 "hardware address not unique: {twin} has the same \
                  (see eeprom 'local-mac-address?=true')"
             ),
-            Self::RedirectedTestAddress => {
-                f.write_str("-failover cannot be set on a failed, standby or offline interface")
-            }
             Self::InactiveByFailback => f.write_str("interface is inactive (FAILBACK=no)"),
             Self::AlreadyOffline => f.write_str("is already offline"),
             Self::NotOffline => f.write_str("is not offline"),

@@ -35,6 +35,7 @@ mod picture;
 mod places;
 mod refusals;
 mod save;
+mod service;
 mod shadow;
 mod teardown;
 mod totals;

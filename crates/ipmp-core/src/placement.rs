@@ -37,9 +37,9 @@ pub enum Fitness {
     LastResort,
     /// Does not work, but may do so in a moment, as others of its group just did: keeps what it has.
     Waiting,
-    /// Does not work or is out of service: what it has must go elsewhere.
+    /// Does not work or is out of service: what it has and is up must go elsewhere.
     Unfit,
-    /// There is no such device at present: what it has must go somewhere.
+    /// There is no such device at present: what it has must go somewhere, but for what is its own and not up.
     Absent,
 }
 
@@ -86,7 +86,7 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
 
     // Home first, so that homes that work again are not counted as refuges of their own addresses.
     for (address, at) in addresses.iter().zip(&mut at) {
-        if let Some(member) = belongs(members, address, at) {
+        if let Some(member) = rightful(members, address, at) {
             *at = member.name.clone();
         }
     }
@@ -116,9 +116,9 @@ pub fn placement<Key: Clone>(members: &[Member], addresses: &[Movable<Key>]) -> 
         .collect()
 }
 
-/// The member where an address that is `at` an interface belongs and can be: the one it was moved to, else its
-/// home; `None` if it is neither's turn.
-fn belongs<'m, Key>(
+/// The member where an address that is `at` an interface is to be by right, and can be: the one it was moved to,
+/// else its home; `None` if it is at home, or if it is neither's turn.
+fn rightful<'m, Key>(
     members: &'m [Member],
     address: &Movable<Key>,
     at: &InterfaceName,
@@ -160,7 +160,7 @@ fn send_on<Key>(
     // Asked once for all that are there.
     let waits = here.is_some_and(|here| here.standby && !hosts_foreign(source, addresses, at));
     // Where somebody put it, an address is served.
-    let holder = |i: usize| {
+    let held_by = |i: usize| {
         let address = addresses.get(i).filter(|_| !is_fit)?;
         holder(members, address)
     };
@@ -171,12 +171,12 @@ fn send_on<Key>(
         let Some(address) = addresses.get(i) else {
             continue;
         };
-        let holder = holder(i);
-        let must_leave = must_leave(address, here, waits);
-        match holder.filter(|holder| !must_leave && keeps(holder, address)) {
+        let held = held_by(i);
+        let leaves = must_leave(address, here, waits);
+        match held.filter(|held| !leaves && keeps(held, address)) {
             // Nothing but that member's having it sends it away: it goes there by itself.
-            Some(holder) => put(i, &holder.name, at),
-            None if must_leave || holder.is_some() => {
+            Some(held) => put(i, &held.name, at),
+            None if leaves || held.is_some() => {
                 parties.entry(&address.barred).or_default().push(i);
             }
             None => {}
@@ -187,26 +187,26 @@ fn send_on<Key>(
         let parts = by_family(leaving, addresses);
         let all: BTreeSet<Family> = parts.keys().copied().collect();
         let leaving: Vec<usize> = parts.values().flatten().copied().collect();
-        let to = |families: &BTreeSet<Family>, leaving: &[usize], at: &[InterfaceName]| {
+        let taker = |families: &BTreeSet<Family>, leaving: &[usize], at: &[InterfaceName]| {
             let needs = (families, barred);
             destination(members, source, needs, leaving, is_fit, addresses, at)
         };
-        let together = to(&all, &leaving, at);
+        let together = taker(&all, &leaving, at);
         // A family that no other member is plumbed for does not keep the rest from being served.
         for (family, part) in parts {
             let families = BTreeSet::from([family]);
-            let destination = together.or_else(|| to(&families, &part, at));
+            let taker = together.or_else(|| taker(&families, &part, at));
             // An address that is nowhere goes home even if home does not work, or to any member that is there:
             // nothing is lost by trying.
-            let refuge = || {
+            let anywhere = || {
                 let mut there = part.iter().filter_map(|&i| addresses.get(i));
                 let first = there.next().filter(|_| is_nowhere)?;
                 refuge(members, source, &first.home, &families)
             };
             for &i in &part {
                 // Though it would not be sent to its holder.
-                let name = destination.or_else(|| holder(i)).map(|member| &member.name);
-                if let Some(name) = name.cloned().or_else(refuge) {
+                let name = taker.or_else(|| held_by(i)).map(|member| &member.name);
+                if let Some(name) = name.cloned().or_else(anywhere) {
                     put(i, &name, at);
                 }
             }
@@ -241,9 +241,10 @@ fn can_take<Key>(member: &Member, address: &Movable<Key>) -> bool {
 fn must_leave<Key>(address: &Movable<Key>, source: Option<&Member>, waits: bool) -> bool {
     let Some(source) = source else { return true };
     match source.fitness {
-        // One that is not up is served nowhere: it keeps its name, by which it is configured yet.
-        Fitness::Unfit => address.up,
-        Fitness::Absent => true,
+        // One that is not up is served nowhere, and may be yet to be configured: it keeps its name, unless
+        // that is none there.
+        Fitness::Unfit => address.up || !source.families.contains(&address.family),
+        Fitness::Absent => address.up || address.home != source.name,
         Fitness::Waiting => false,
         Fitness::Usable | Fitness::LastResort => {
             !can_take(source, address)

@@ -7,7 +7,6 @@ use super::Engine;
 use crate::asked::Logical;
 use crate::command::{Answer, Command, Refusal};
 use crate::kernel::{Link, LinkKind};
-use crate::placement::{Fitness, placement};
 use crate::plan::Operation;
 use crate::{
     Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, LogicalName, MacAddress,
@@ -300,7 +299,31 @@ impl Engine {
             broadcast: default_broadcast(address),
             ..unset(home.clone(), family)
         });
-        Ok(Answer::Created(home))
+        Ok(Answer::Created(self.lend(&home, family)))
+    }
+
+    /// Has a new logical of an interface that waits, as addresses do not come home by themselves, wait where
+    /// those are; where it is.
+    fn lend(&mut self, home: &LogicalName, family: Family) -> LogicalName {
+        let name = &home.interface;
+        let own = self.asked.interfaces.get(name);
+        let waits = self.is_inactive(name) && own.is_some_and(|own| !own.standby);
+        let mut others = self.asked.interfaces.iter().filter(|_| waits);
+        let other = others.find(|(other, interface)| {
+            interface.group.as_ref() == self.group_of(name)
+                && interface.families.contains(&family)
+                && self.link(other).is_some()
+                && !self.failed.contains(*other)
+                && !self.is_offline(other)
+                && !self.is_inactive(other)
+        });
+        let Some(other) = other.map(|(other, _)| other.clone()) else {
+            return home.clone();
+        };
+        let unit = self.free_unit(&other, family);
+        let place = LogicalName::new(other, unit);
+        self.set_place(home, family, place.clone());
+        place
     }
 
     fn remove_address(&mut self, name: &InterfaceName, ip: IpAddr) -> Outcome {
@@ -338,16 +361,10 @@ impl Engine {
         if !SETTABLE.contains(flag) {
             return Err(Refusal::Invalid(format!("flag {flag} cannot be set")));
         }
-        let logical = self.logical(name, family)?.clone();
-        let place = self.place_of(&logical);
-        let is_away = place != logical.home && self.link(&logical.home.interface).is_some();
-        if flag.contains(Flags::NOFAILOVER) && on && is_away {
-            return Err(Refusal::RedirectedTestAddress);
-        }
         let logical = self.logical(name, family)?;
         logical.flags = logical.flags.with(flag, on);
         if flag.contains(Flags::NOFAILOVER) && on {
-            // A test address is where its interface is, also while that is absent.
+            // A test address is where its interface is, whatever that is good for.
             logical.moved_to = None;
             let home = logical.home.clone();
             self.places.remove(&(home, family));
@@ -402,58 +419,6 @@ impl Engine {
         if let Some(interface) = self.asked.interfaces.get_mut(name) {
             interface.standby = on;
         }
-        Ok(Answer::Done)
-    }
-
-    fn offline(&mut self, now: Time, name: &InterfaceName) -> Outcome {
-        self.plumbed(name)?;
-        let group = self.group_of(name).cloned().ok_or(Refusal::NotInGroup)?;
-        if self.is_offline(name) {
-            return Err(Refusal::AlreadyOffline);
-        }
-        let group_failed = self.detection.is_group_failed(&group);
-        let others = self.asked.interfaces.iter().filter(|(other, interface)| {
-            *other != name
-                && interface.group.as_ref() == Some(&group)
-                && self.link(other).is_some()
-                && !self.is_offline(other)
-                && (group_failed || !self.failed.contains(*other))
-        });
-        if others.count() == 0 || self.would_strand(now, name, &group) {
-            return Err(Refusal::MinimumRedundancy);
-        }
-        self.returning.remove(name);
-        if let Some(interface) = self.asked.interfaces.get_mut(name) {
-            interface.offline = true;
-        }
-        Ok(Answer::Done)
-    }
-
-    /// Whether an address on an interface would have nowhere to go if the interface were taken out of
-    /// service.
-    fn would_strand(&self, now: Time, name: &InterfaceName, group: &GroupName) -> bool {
-        let mut members = self.placement_members(now, Some(group));
-        for member in members.iter_mut().filter(|member| member.name == *name) {
-            member.fitness = Fitness::Unfit;
-        }
-        let addresses = self.movables(Some(group));
-        let moves = placement(&members, &addresses);
-        addresses
-            .iter()
-            .filter(|address| address.at == *name)
-            .any(|address| !moves.iter().any(|step| step.key == address.key))
-    }
-
-    fn online(&mut self, name: &InterfaceName) -> Outcome {
-        self.plumbed(name)?;
-        if let Some(twin) = self.duplicates.get(name) {
-            return Err(Refusal::DuplicateMac(twin.clone()));
-        }
-        match self.asked.interfaces.get_mut(name) {
-            Some(interface) if interface.offline => interface.offline = false,
-            _ => return Err(Refusal::NotOffline),
-        }
-        self.returning.insert(name.clone());
         Ok(Answer::Done)
     }
 

@@ -50,7 +50,8 @@ impl Engine {
         self.say_undone(&plan.operations, actions);
 
         // What a command asked for is done once, and so never left out. A link is set up before anything
-        // is put on it, and down when everything has left it that was told to.
+        // is put on it, and down when nothing else is left to do at present: what was told to leave it has,
+        // but for what it was known not to.
         self.unfinished.append(&mut self.once);
         let is_down =
             |operation: &&Operation| matches!(operation, Operation::SetUp { up: false, .. });

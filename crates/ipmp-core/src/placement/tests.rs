@@ -111,7 +111,14 @@ fn table() {
         ("ge0 ok, ge1 failed", "ge0 ge1-", ""),
         ("ge0 ok, ge1 failed", "ge0@ge1- ge1", "0:ge1>ge0 1:ge1>ge0"),
         ("ge0 failed, ge1 failed, ge2 ok", "ge0@ge1-", ""),
-        ("ge0 ok, ge1 absent", "ge0 ge1-", "1:ge1>ge0"),
+        ("ge0 ok, ge1 absent", "ge0 ge1- ge0@ge1-", "2:ge1>ge0"),
+        ("ge0 failed, ge1 absent, ge2 ok", "ge0@ge1-", "0:ge1>ge2"),
+        // Unless there is no such name there.
+        (
+            "ge0 failed, ge1 v4only failed, ge2 ok",
+            "6ge0@ge1-",
+            "0:ge1>ge2",
+        ),
         // Nobody works: nothing moves. One comes back: it serves everything.
         ("ge0 failed, ge1 failed", "ge0 ge1@ge0", ""),
         ("ge0 ok, ge1 failed", "ge0@ge1 ge1", "0:ge1>ge0 1:ge1>ge0"),

@@ -7,6 +7,12 @@ use super::host::Host;
 use super::labs::{lab1, lab2};
 use crate::kernel::Sysctl;
 
+/// What an address is called now.
+fn placed(host: &Host, ip: &str) -> String {
+    let logical = host.engine.with_address(ip.parse().unwrap()).unwrap();
+    host.engine.place_of(logical).to_string()
+}
+
 fn arp_ignore(host: &Host, nic: &str) -> i32 {
     host.kernel.sysctls[&(host.index(nic), Sysctl::ArpIgnore)]
 }
@@ -123,4 +129,71 @@ fn an_address_is_made_on_its_own_interface_whatever_that_is_good_for() {
         host.ifconfig("ge1 addif 192.168.0.90 up");
         assert_eq!(host.holders("192.168.0.90"), ["ge0"], "{unfit}");
     }
+}
+
+#[test]
+fn what_is_not_up_keeps_no_interface_in_service() {
+    for line in ["ge1 addif 192.168.0.90", "ge1 down"] {
+        let mut host = lab1();
+        host.ifconfig(line);
+        assert_eq!(host.ifconfig("ge1 offline"), "", "{line}");
+    }
+}
+
+#[test]
+fn what_is_brought_up_elsewhere_was_in_service_nowhere() {
+    let mut host = lab1();
+    host.carrier("ge1", false);
+    host.pass(Duration::from_hours(3));
+    let before = host.engine.snapshot().outages;
+    assert_eq!(before.len(), 1);
+    host.ifconfig("ge1 addif 192.168.0.90 up");
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+    assert_eq!(host.engine.snapshot().outages, before);
+}
+
+#[test]
+fn an_address_that_went_elsewhere_comes_home_as_test_address() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group g up");
+    host.carrier("ge1", false);
+    host.ifconfig("ge1 addif 192.168.0.89 up");
+    let there = placed(&host, "192.168.0.89");
+    assert_eq!(there, "ge0:2");
+    for word in ["deprecated", "-failover"] {
+        assert_eq!(host.ifconfig(&format!("{there} {word}")), "");
+    }
+    assert_eq!(host.holders("192.168.0.89"), ["ge1"]);
+    assert_eq!(placed(&host, "192.168.0.89"), "ge1:1");
+    assert_eq!(host.lost, [""; 0]);
+}
+
+#[test]
+fn with_failback_off_a_repaired_interface_waits_with_what_is_added_to_it() {
+    let mut host = lab1();
+    let mut settings = host.settings.clone();
+    settings.common.failback = false;
+    host.configure(settings);
+    host.carrier("ge1", false);
+    host.pass(Duration::from_mins(1));
+    host.carrier("ge1", true);
+    host.pass(Duration::from_mins(1));
+    assert!(host.engine.is_inactive(&"ge1".parse().unwrap()));
+    assert_eq!(host.ifconfig("ge1 addif 192.168.0.90 up"), "ge0:3");
+    assert!(host.engine.is_inactive(&"ge1".parse().unwrap()));
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+}
+
+#[test]
+fn what_is_not_up_is_called_as_before_when_its_device_is_back() {
+    let mut host = lab1();
+    host.ifconfig("ge1 addif 192.168.0.90");
+    host.unplug("ge1");
+    host.pass(Duration::from_secs(1));
+    host.plug("ge1");
+    host.carrier("ge1", false);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.ifconfig("ge1:2 up"), "");
+    assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
 }
