@@ -264,6 +264,7 @@ impl Host {
                 wait: true,
             };
             let command = match word {
+                "inet" => continue,
                 "inet6" => {
                     family = Family::Inet6;
                     continue;

@@ -7,8 +7,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::host::Host;
+use crate::asked::Logical;
 use crate::kernel::{Address, Change, Kernel};
-use crate::{Command, InterfaceAddress, LogicalName, MacAddress, reference};
+use crate::snapshot::InterfaceState;
+use crate::{Command, Family, InterfaceAddress, LogicalName, MacAddress, reference};
 
 pub(super) const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
@@ -103,6 +105,7 @@ pub(in super::super) enum Typed {
     Move(usize, usize),
     Add(usize, u8),
     Remove(usize, u8),
+    Up(usize, bool),
 }
 
 fn nic() -> std::ops::Range<usize> {
@@ -138,6 +141,7 @@ fn typed() -> impl Strategy<Value = Typed> {
         2 => (0..16_usize, nic()).prop_map(|(n, i)| T::Move(n, i)),
         1 => (nic(), 0..4_u8).prop_map(|(i, n)| T::Add(i, n)),
         1 => (nic(), 0..4_u8).prop_map(|(i, n)| T::Remove(i, n)),
+        2 => (0..16_usize, any::<bool>()).prop_map(|(n, on)| T::Up(n, on)),
     ]
 }
 
@@ -469,7 +473,12 @@ fn enter(host: &mut Host, typed: &Typed) -> bool {
         Typed::Group(..) if is_any_absent(host) => false,
         Typed::Group(i, true) => set(host, i, "group g"),
         Typed::Group(i, false) => set(host, i, "group none"),
-        Typed::Offline(i, true) => set(host, i, "offline"),
+        Typed::Offline(i, true) => {
+            let can = can_leave(host, NAMES[i]);
+            let is_done = set(host, i, "offline");
+            assert!(is_done || !can || host.is_dead, "{} may go", NAMES[i]);
+            is_done
+        }
         Typed::Offline(i, false) => set(host, i, "online"),
         Typed::Standby(i, true) => set(host, i, "standby"),
         Typed::Standby(i, false) => set(host, i, "-standby"),
@@ -488,7 +497,44 @@ fn enter(host: &mut Host, typed: &Typed) -> bool {
             created.is_ok_and(|name| host.ifconfig(&format!("{name} up")).is_empty())
         }
         Typed::Remove(i, n) => set(host, i, &format!("removeif 192.168.0.{}", 150 + n)),
+        Typed::Up(n, on) => {
+            let data = host.engine.asked.logicals.iter().filter(|l| l.is_movable());
+            let data: Vec<&Logical> = data.filter(|l| !l.address.ip.is_unspecified()).collect();
+            let Some(logical) = data.get(n).filter(|logical| logical.is_up() != on) else {
+                return false;
+            };
+            let name = host.engine.place_of(logical);
+            let family = match logical.family() {
+                Family::Inet => "inet",
+                Family::Inet6 => "inet6",
+            };
+            let word = if on { "up" } else { "down" };
+            host.ifconfig(&format!("{name} {family} {word}")).is_empty()
+        }
     }
+}
+
+/// Whether nothing keeps an interface in service: it has nothing up that moves, and another member works.
+fn can_leave(host: &Host, name: &str) -> bool {
+    let (engine, name) = (&host.engine, name.parse().unwrap());
+    let Some(group) = engine.group_of(&name).filter(|_| !engine.is_offline(&name)) else {
+        return false;
+    };
+    let mut logicals = engine.asked.logicals.iter();
+    let mut members = engine.asked.interfaces.iter();
+    host.refused.is_empty()
+        && host.failing == 0
+        && host.killed_after.is_none()
+        && logicals.all(|logical| {
+            !logical.is_movable() || !logical.is_up() || engine.place_of(logical).interface != name
+        })
+        && members.any(|(other, interface)| {
+            let state = engine.state(other, engine.link(other));
+            *other != name
+                && interface.group.as_ref() == Some(group)
+                && engine.link(other).is_some()
+                && matches!(state, InterfaceState::Ok | InterfaceState::Unknown)
+        })
 }
 
 fn is_any_absent(host: &Host) -> bool {
