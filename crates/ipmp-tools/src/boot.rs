@@ -346,6 +346,8 @@ impl Boot<'_, '_> {
             .map(|(_, logical)| logical)
             .filter(|logical| logical.home.interface == *name)
             .filter(|logical| logical.address.family() == family && logical.is_data())
+            // What no line brings up is nowhere.
+            .filter(|logical| !logical.set_down)
             .map(|logical| &logical.name)
             .collect();
         let mut moved: Vec<&str> = Vec::new();

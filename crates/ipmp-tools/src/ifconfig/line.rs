@@ -9,10 +9,10 @@
 //! only nods.
 
 mod prefix;
+mod whereabouts;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipmp_core::snapshot::Logical;
 use ipmp_core::{Answer, Command, Family, InterfaceAddress, LogicalName, MacAddress, Refusal};
 
 use super::address::{self, Unreadable};
@@ -389,30 +389,6 @@ impl<'a> Line<'a> {
         Ok(Some(Note::Result(note)))
     }
 
-    /// What the daemon answered, unless it refused an address that is there already and belongs
-    /// there: then that logical is the one to go on with.
-    fn unless_there(
-        &mut self,
-        answer: Result<Answer, Failure>,
-        environment: &mut Environment<'_>,
-        belongs: impl Fn(&LogicalName) -> bool,
-    ) -> Result<Answer, Cause> {
-        let Err(Failure::Refused(Refusal::AddressInUse(place))) = &answer else {
-            return Ok(answer?);
-        };
-        if !self.repeated {
-            return Ok(answer?);
-        }
-        let snapshot = environment.daemon.view()?;
-        match listing::find(&snapshot, place, self.family) {
-            Some((_, there)) if belongs(&there.home) => {
-                self.logical = place.clone();
-                Ok(Answer::AlreadyExists)
-            }
-            _ => Ok(answer?),
-        }
-    }
-
     fn netmask(&mut self, argument: &str, environment: &mut Environment<'_>) -> Done {
         let (prefix, note) = if argument == "+" {
             let Some(IpAddr::V4(ip)) = self.current_address(environment) else {
@@ -439,37 +415,6 @@ impl<'a> Line<'a> {
             prefix,
         })?;
         Ok(note)
-    }
-
-    /// Has the line's logical changed, wherever it is by now: one that was given its address on this line may
-    /// have gone to another member since, as its interface does not work. On a line that is repeated it may
-    /// have gone before.
-    fn change(
-        &mut self,
-        environment: &mut Environment<'_>,
-        command: impl Fn(LogicalName) -> Command,
-    ) -> Done {
-        let done = environment.daemon.execute(command(self.logical.clone()));
-        if let Err(Failure::Refused(Refusal::Placeholder | Refusal::NoSuchInterface)) = &done {
-            let snapshot = environment.daemon.view()?;
-            let belongs_here = |there: &Logical| {
-                there.home == self.logical && there.address.family() == self.family
-            };
-            let is_meant = |there: &Logical| match self.address {
-                Some(ip) => there.address.ip == ip,
-                None => self.repeated && belongs_here(there),
-            };
-            let mut there = snapshot.interfaces.iter().flat_map(|on| &on.logicals);
-            let is_elsewhere = |there: &Logical| there.name != self.logical && !there.placeholder;
-            let there = there.find(|there| is_elsewhere(there) && is_meant(there));
-            if let Some(there) = there {
-                self.logical = there.name.clone();
-                environment.daemon.execute(command(there.name.clone()))?;
-                return Ok(None);
-            }
-        }
-        done?;
-        Ok(None)
     }
 
     fn ether(&mut self, environment: &mut Environment<'_>) -> Done {
@@ -512,16 +457,6 @@ impl<'a> Line<'a> {
                 format!("'{text}' is neither a subcommand nor an address{hint}")
             }
         })
-    }
-
-    /// The logical's IPv4 address as it is now.
-    fn current_address(&self, environment: &mut Environment<'_>) -> Option<IpAddr> {
-        let known = self.address.or_else(|| {
-            let snapshot = environment.daemon.view().ok()?;
-            let (_, logical) = listing::find(&snapshot, &self.logical, self.family)?;
-            Some(logical.address.ip)
-        });
-        known.filter(|ip| !ip.is_unspecified())
     }
 }
 

@@ -409,11 +409,13 @@ fn later_words_act_on_what_was_created_elsewhere() {
 #[test]
 fn later_words_act_on_an_address_that_went_elsewhere() {
     let (_root, etc) = etc();
-    let away = || Err(Failure::Refused(Refusal::Placeholder));
+    let (done, away) = (
+        || Ok(Answer::Done),
+        || Err(Failure::Refused(Refusal::Placeholder)),
+    );
     let mut daemon = Recorded::showing(lab1_failed());
-    daemon
-        .answers
-        .extend([Ok(Answer::Done), Ok(Answer::Done), away()]);
+    let answers = [done(), done(), away(), done(), away()];
+    daemon.answers.extend(answers);
     assert_eq!(
         typed(
             &mut daemon,
@@ -421,7 +423,7 @@ fn later_words_act_on_an_address_that_went_elsewhere() {
             "ge1 192.168.0.88/24 up broadcast + metric 1"
         ),
         "> address ge1 192.168.0.88/24\n> +UP ge1\n> broadcast ge1 +\n\
-         > broadcast ge0:2 +\n> metric ge0:2 1\n"
+         > broadcast ge0:2 +\n> metric ge1 1\n> metric ge0:2 1\n"
     );
     // One that this line does not name is not meant by what holds its place.
     daemon.answers.extend([away()]);
@@ -497,7 +499,9 @@ fn a_line_may_be_repeated_where_addresses_are_away() {
     let mut steps = |line: Line<'_>| {
         daemon.answers.clear();
         daemon.answers.push_back(in_use("ge1:1"));
-        daemon.answers.extend([Ok(Answer::Done), Ok(Answer::Done)]);
+        daemon.answers.push_back(Ok(Answer::Done));
+        daemon.answers.push_back(refused(Refusal::Placeholder));
+        daemon.answers.push_back(Ok(Answer::Done));
         daemon.answers.push_back(in_use("ge0:1"));
         let mut line = line;
         let mut environment = Environment {
@@ -516,8 +520,8 @@ fn a_line_may_be_repeated_where_addresses_are_away() {
     assert_eq!(steps(line()), "192.168.0.86: ge0: address already on ge1:1");
     assert_eq!(
         steps(line().repeated()),
-        "address ge0 192.168.0.86/24\naddress ge0 192.168.0.86/24\ngroup ge0 x\n+UP ge1:1\n\
-         add ge0 192.168.0.87/24\n+UP ge0:1\n"
+        "address ge0 192.168.0.86/24\naddress ge0 192.168.0.86/24\ngroup ge0 x\n+UP ge0\n\
+         +UP ge1:1\nadd ge0 192.168.0.87/24\n+UP ge0:1\n"
     );
 }
 
