@@ -279,8 +279,12 @@ impl Engine {
             .filter(|(_, interface)| interface.group.is_some())
             .map(|(name, _)| name.clone())
             .collect();
-        self.shadows
-            .update(&self.kernel, |name| in_group.contains(name));
+        let plumbed = &self.asked.interfaces;
+        self.shadows.update(
+            &self.kernel,
+            |name| in_group.contains(name),
+            |name| plumbed.contains_key(name),
+        );
         let shadowed = self
             .shadows
             .routes()
@@ -293,7 +297,7 @@ impl Engine {
             shadowed,
             restore,
             plain: Vec::new(),
-            put_back: Vec::new(),
+            put_back: self.shadows.due(&self.kernel),
         }
     }
 

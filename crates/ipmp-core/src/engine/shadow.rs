@@ -4,12 +4,13 @@
 //! member. Ours, through all members in use, stands in front of it. It goes when theirs is withdrawn,
 //! that is, when theirs goes while its link runs; not when theirs went with its link, whether the
 //! kernel deleted it or whoever looks after it did. Nor when it went with its link's last IPv4 address, as
-//! the kernel deletes all IPv4 routes of a link without one.
+//! the kernel deletes all IPv4 routes of a link without one. What went like that while its interface was a
+//! member is put back when it is none any more and the kernel would take it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::kernel::{Change, Kernel, Link, PROTOCOL, Route, Via};
+use crate::kernel::{Change, Kernel, Link, PROTOCOL, PROTOCOLS_OF_KERNEL, Route, Via};
 use crate::{InterfaceName, Time};
 
 /// How long after a route's going its link must still run for the route to count as withdrawn: when
@@ -28,6 +29,8 @@ pub(super) struct Shadows {
     routes: BTreeMap<InterfaceName, BTreeSet<Route>>,
     /// Routes that went while their link ran, and when.
     going: BTreeMap<Route, Time>,
+    /// Routes that went while their interface was a member, which it is no more: they are to be put back.
+    owed: BTreeMap<InterfaceName, BTreeSet<Route>>,
 }
 
 impl Shadows {
@@ -39,26 +42,44 @@ impl Shadows {
         Self {
             routes,
             going: BTreeMap::new(),
+            owed: BTreeMap::new(),
         }
     }
 
     pub(super) fn saved(&self) -> Vec<(InterfaceName, Route)> {
         self.routes()
+            .chain(each(&self.owed))
             .map(|(interface, route)| (interface.clone(), route.clone()))
             .collect()
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = (&InterfaceName, &Route)> {
-        self.routes
-            .iter()
-            .flat_map(|(interface, routes)| routes.iter().map(move |route| (interface, route)))
+        each(&self.routes)
     }
 
     /// Routes that went with their link, or with its last IPv4 address, and were not put back.
     pub(super) fn lost(&self, kernel: &Kernel) -> impl Iterator<Item = (&InterfaceName, &Route)> {
-        self.routes().filter(|(_, route)| {
+        let lost = self.routes().filter(|(_, route)| {
             !kernel.routes.contains(*route) && !self.going.contains_key(*route)
-        })
+        });
+        lost.chain(each(&self.owed))
+    }
+
+    /// Routes to be put back that the kernel would take now.
+    pub(super) fn due(&self, kernel: &Kernel) -> Vec<Route> {
+        let owed = each(&self.owed);
+        owed.filter_map(|(name, route)| anew(route, kernel.link(name)?))
+            .filter(|route| would_take(kernel, route))
+            .collect()
+    }
+
+    /// Forgets a route that was to be put back.
+    pub(super) fn let_go(&mut self, route: &Route) {
+        for owed in self.owed.values_mut() {
+            owed.retain(|owed| {
+                (owed.destination, owed.metric) != (route.destination, route.metric)
+            });
+        }
     }
 
     /// Takes note of a route that comes or goes, and of a link that does. `kernel` is what was known
@@ -148,13 +169,26 @@ impl Shadows {
     /// Takes the routes that go through members now, and forgets those of interfaces that are not.
     /// A route that is there takes the place of one of its destination, metric and interface that is
     /// not: it was replaced, or learnt anew after its link came back.
-    pub(super) fn update(&mut self, kernel: &Kernel, is_member: impl Fn(&InterfaceName) -> bool) {
+    /// What such a one lost is owed to it, as long as it is plumbed.
+    pub(super) fn update(
+        &mut self,
+        kernel: &Kernel,
+        is_member: impl Fn(&InterfaceName) -> bool,
+        is_plumbed: impl Fn(&InterfaceName) -> bool,
+    ) {
         let members: BTreeMap<u32, &InterfaceName> = kernel
             .links
             .values()
             .filter(|link| is_member(&link.name))
             .map(|link| (link.index, &link.name))
             .collect();
+        let back = self
+            .owed
+            .extract_if(.., |interface, _| is_member(interface));
+        for (interface, routes) in back {
+            self.routes.entry(interface).or_default().extend(routes);
+        }
+        let (going, owed) = (&self.going, &mut self.owed);
         self.routes.retain(|interface, routes| {
             routes.retain(|known| {
                 let replaces = |other: &Route| {
@@ -164,7 +198,27 @@ impl Shadows {
                 };
                 kernel.routes.contains(known) || !kernel.routes_to(known.destination).any(replaces)
             });
-            is_member(interface)
+            let stays = is_member(interface);
+            if !stays {
+                let is_lost = |route: &&Route| {
+                    !PROTOCOLS_OF_KERNEL.contains(&route.protocol)
+                        && !kernel.routes.contains(*route)
+                        && !going.contains_key(*route)
+                };
+                let lost = routes.iter().filter(is_lost).cloned();
+                owed.entry(interface.clone()).or_default().extend(lost);
+            }
+            stays
+        });
+        self.owed.retain(|interface, routes| {
+            let on = kernel.link(interface).map(|link| link.index);
+            routes.retain(|owed| {
+                let is_it = |there: &Route| {
+                    there.metric == owed.metric && is_foreign(there) && index(there) == on
+                };
+                on.is_none() || !kernel.routes_to(owed.destination).any(is_it)
+            });
+            !routes.is_empty() && is_plumbed(interface)
         });
         for route in kernel.routes.iter().filter(|route| is_foreign(route)) {
             if let Some(interface) = through(route, &members) {
@@ -201,6 +255,58 @@ impl Shadows {
             }
         }
     }
+}
+
+fn each(
+    routes: &BTreeMap<InterfaceName, BTreeSet<Route>>,
+) -> impl Iterator<Item = (&InterfaceName, &Route)> {
+    routes
+        .iter()
+        .flat_map(|(interface, routes)| routes.iter().map(move |route| (interface, route)))
+}
+
+/// A route that went, as it is to be put back on its link; none that the kernel made.
+pub(super) fn anew(route: &Route, link: &Link) -> Option<Route> {
+    let Via::Link { gateway, .. } = route.via else {
+        return None;
+    };
+    let via = Via::Link {
+        index: link.index,
+        gateway,
+    };
+    let is_possible = link.up && !PROTOCOLS_OF_KERNEL.contains(&route.protocol);
+    is_possible.then(|| Route {
+        via,
+        ..route.clone()
+    })
+}
+
+/// Whether the kernel has all that a route through a link needs. It looks for the gateway in the first route
+/// to its subnet, and no further than a nexthop object.
+fn would_take(kernel: &Kernel, route: &Route) -> bool {
+    let Via::Link { index, gateway } = route.via else {
+        return false;
+    };
+    let mut there = kernel.addresses_on(index).map(|there| there.address);
+    let has_source = match route.source {
+        Some(source) => there.any(|address| address.ip == source),
+        None => there.any(|address| address.family() == route.destination.family()),
+    };
+    has_source
+        && gateway.is_none_or(|gateway| {
+            let to_gateway = || {
+                let routes = kernel.routes.iter();
+                routes.filter(|r| r.destination.prefix > 0 && r.destination.contains(gateway))
+            };
+            let longest = to_gateway().map(|route| route.destination.prefix).max();
+            let first = || to_gateway().filter(|r| Some(r.destination.prefix) == longest);
+            let on_link = Via::Link {
+                index,
+                gateway: None,
+            };
+            first().any(|route| route.via == on_link)
+                && !first().any(|route| matches!(route.via, Via::Nexthop(_)))
+        })
 }
 
 /// Whether a route is somebody else's and leads somewhere beyond its link.

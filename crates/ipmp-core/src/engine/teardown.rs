@@ -15,11 +15,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Engine;
+use super::{Engine, shadow};
 use crate::asked::{Asked, Logical};
 use crate::command::{Answer, Refusal};
 use crate::desired::Layout;
-use crate::kernel::{Address, Form, PROTOCOL, PROTOCOLS_OF_KERNEL, Route, Via};
+use crate::kernel::{Address, Form, PROTOCOL, Route};
 use crate::plan::{self, NewAddress, Operation, Plain};
 use crate::{Action, Family, Flags, InterfaceName, Message};
 
@@ -79,6 +79,7 @@ impl Engine {
             // What others are not asked for by now they will not be.
             awaited: BTreeSet::new(),
             plain: plain.clone(),
+            put_back: Vec::new(),
             ..layout
         };
         if !plan::is_settled(&self.kernel, &layout.desired(&self.kernel)) {
@@ -167,23 +168,11 @@ impl Engine {
     /// Routes of others that are not there because we took the addresses of their NIC away.
     fn to_put_back(&self, teardown: &Teardown) -> Vec<Route> {
         let lost = self.shadows.lost(&self.kernel);
-        lost.filter_map(|(name, route)| {
-            let link = self.link(name).filter(|link| link.up)?;
-            let Via::Link { gateway, .. } = route.via else {
-                return None;
-            };
-            let via = Via::Link {
-                index: link.index,
-                gateway,
-            };
-            Some(Route {
-                via,
-                ..route.clone()
+        lost.filter_map(|(name, route)| shadow::anew(route, self.link(name)?))
+            .filter(|route| {
+                !self.kernel.routes.contains(route) && !teardown.given_up.contains(route)
             })
-        })
-        .filter(|route| !PROTOCOLS_OF_KERNEL.contains(&route.protocol))
-        .filter(|route| !self.kernel.routes.contains(route) && !teardown.given_up.contains(route))
-        .collect()
+            .collect()
     }
 
     /// Those that waited until ours were gone.
@@ -221,19 +210,20 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) -> bool {
         let has_ours = self.has_routes_of_ours();
-        let Some(teardown) = &mut self.teardown else {
-            return false;
-        };
         let Operation::AddRoute(route) = operation else {
             return false;
         };
         if route.protocol == PROTOCOL {
             return false;
         }
-        if has_ours && teardown.waiting.insert(route.clone()) {
-            return true;
+        if let Some(teardown) = &mut self.teardown {
+            if has_ours && teardown.waiting.insert(route.clone()) {
+                return true;
+            }
+            teardown.given_up.insert(route.clone());
+        } else {
+            self.shadows.let_go(route);
         }
-        teardown.given_up.insert(route.clone());
         actions.push(Action::Log(Message::OperationFailed {
             operation: operation.to_string(),
             reason: reason.to_owned(),
@@ -256,7 +246,7 @@ impl Engine {
         self.found.clear();
         self.nexthops.clear();
         self.moved.clear();
-        self.shadows.update(&self.kernel, |_| false);
+        self.shadows = shadow::Shadows::new(Vec::new());
         self.teardown = None;
         self.is_over = true;
         true

@@ -21,6 +21,7 @@ tests![
     host_is_as_it_was_with_a_nic_failed,
     host_is_as_it_was_with_a_cable_out,
     host_is_as_it_was_when_nics_had_left_their_group,
+    routes_of_others_come_back_when_their_nic_leaves_its_group,
     host_is_as_it_was_when_the_daemon_was_killed,
     host_is_as_it_was_with_its_own_test_address_out_of_service,
     teardown_loses_no_packet,
@@ -201,6 +202,31 @@ fn host_is_as_it_was_when_nics_had_left_their_group() -> Result<(), Failed> {
     }
     bed.tears_down()?;
     is_as_it_was(&bed, &before)
+}
+
+fn routes_of_others_come_back_when_their_nic_leaves_its_group() -> Result<(), Failed> {
+    for order in [["ge0", "ge1"], ["ge1", "ge0"]] {
+        let bed = Bed::configured()?;
+        let before = bed.dump()?;
+        bed.types("ifconfig ge0 group g")?;
+        bed.types("ifconfig ge1 group g")?;
+        bed.fails_over_and_back(Fault::Pull, "ge0")?;
+        for nic in order {
+            bed.types(&format!("ifconfig {nic} group ''"))?;
+        }
+        for route in [
+            "default via 192.168.0.2 dev ge0",
+            "10.2.0.0/16 via 192.168.0.2 dev ge0 metric 5",
+            "10.3.0.0/16 via 192.168.0.2 dev ge0 src 192.168.0.86",
+        ] {
+            wait_until(route, PATIENCE, || {
+                by_hand(&bed.host1, "ip route").is_ok_and(|text| text.contains(route))
+            })?;
+        }
+        bed.tears_down()?;
+        is_as_it_was(&bed, &before).map_err(|error| format!("{order:?}: {error:?}"))?;
+    }
+    Ok(())
 }
 
 fn host_is_as_it_was_when_the_daemon_was_killed() -> Result<(), Failed> {

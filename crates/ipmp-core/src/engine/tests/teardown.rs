@@ -162,6 +162,42 @@ fn a_route_of_others_that_went_with_its_addresses_is_put_back() {
 }
 
 #[test]
+fn a_route_of_others_comes_back_when_its_nic_leaves_its_group() {
+    for order in [["ge0", "ge1"], ["ge1", "ge0"]] {
+        let (mut host, _, route) = without_a_route();
+        for nic in order {
+            assert_eq!(host.ifconfig(&format!("{nic} group none")), "");
+            host.pass(Duration::from_secs(1));
+        }
+        assert!(host.kernel.routes.contains(&route), "{order:?}");
+        // It is somebody else's again.
+        host.change(Change::RouteGone(route.clone()));
+        host.pass(Duration::from_mins(1));
+        assert!(!host.kernel.routes.contains(&route), "{order:?}");
+        assert!(host.saved.clone().unwrap_or_default().shadowed.is_empty());
+    }
+}
+
+#[test]
+fn what_is_owed_to_a_nic_that_is_unplumbed_is_forgotten() {
+    let (mut host, _, route) = without_a_route();
+    host.carrier("ge0", false);
+    host.pass(Duration::from_mins(1));
+    for line in ["ge0 unplumb", "ge0 inet6 unplumb"] {
+        assert_eq!(host.ifconfig(line), "");
+        host.pass(Duration::from_secs(1));
+    }
+    assert!(!host.kernel.routes.contains(&route));
+    let saved = host.saved.clone().unwrap_or_default();
+    assert!(
+        saved
+            .shadowed
+            .iter()
+            .all(|(name, _)| name.as_str() != "ge0")
+    );
+}
+
+#[test]
 fn a_route_through_a_nic_that_has_failed_is_put_back_when_ours_are_gone() {
     let (mut host, before) = configured();
     for nic in ["ge0", "ge1"] {
