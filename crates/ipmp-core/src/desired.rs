@@ -182,13 +182,27 @@ impl Layout {
         desired
     }
 
-    /// Links that outbound traffic of a group may use for a family.
-    fn outbound(&self, group: &GroupName, family: Family) -> BTreeSet<u32> {
-        self.members
-            .iter()
-            .filter(|member| member.group == *group && member.outbound.contains(&family))
-            .map(|member| member.index)
-            .collect()
+    /// Links that outbound traffic of a group may use for a family: those with an address of it, if there
+    /// are any. Without one IPv4 asks for neighbours in the name of an address of another link, upon which
+    /// they send what is for that one here; IPv6 sends nothing, as where it is turned off.
+    fn outbound(&self, kernel: &Kernel, group: &GroupName, family: Family) -> BTreeSet<u32> {
+        let members = self.members.iter();
+        let members = members.filter(|member| member.group == *group);
+        let members = members.filter(|member| member.outbound.contains(&family));
+        let mut links: BTreeSet<u32> = members.map(|member| member.index).collect();
+        let has_address = |&index: &u32| {
+            let placed = self.placed.iter();
+            let mut placed = placed.filter(|placed| placed.address.family() == family);
+            placed.any(|placed| placed.index == index)
+                || kernel.addresses_on(index).any(|there| {
+                    // An IPv4 address that somebody looks after stays; one of ours may be leaving.
+                    there.address.family() == family && (there.dynamic || family == Family::Inet6)
+                })
+        };
+        if links.iter().any(has_address) {
+            links.retain(has_address);
+        }
+        links
     }
 
     fn add_on_link_route(&self, desired: &mut Desired, kernel: &Kernel, placed: &Placed) {
@@ -276,7 +290,7 @@ impl Layout {
             return;
         }
         let family = route.0.family();
-        let mut links = self.outbound(group, family);
+        let mut links = self.outbound(kernel, group, family);
         if links.is_empty() {
             return;
         }

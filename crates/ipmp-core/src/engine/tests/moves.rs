@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::labs::{lab1, lab2};
-use crate::kernel::Sysctl;
+use crate::kernel::{Hop, Sysctl};
+use crate::{Command, Family, reference};
 
 /// What an address is called now.
 fn placed(host: &Host, ip: &str) -> String {
@@ -196,4 +197,68 @@ fn what_is_not_up_is_called_as_before_when_its_device_is_back() {
     host.pass(Duration::from_secs(1));
     assert_eq!(host.ifconfig("ge1:2 up"), "");
     assert_eq!(host.holders("192.168.0.90"), ["ge0"]);
+}
+
+/// The interfaces that on-link traffic of a family leaves by.
+fn ways(host: &Host, family: Family) -> Vec<&str> {
+    let hops = host.kernel.nexthops.values();
+    let mut ways: Vec<&str> = hops
+        .filter_map(|nexthop| match nexthop.hop {
+            Hop::Link {
+                family: of,
+                index,
+                gateway: None,
+            } if of == family => Some(index),
+            _ => None,
+        })
+        .map(|index| host.kernel.links[&index].name.as_str())
+        .collect();
+    ways.sort_unstable();
+    ways
+}
+
+#[test]
+fn what_has_no_address_sends_nothing_in_the_name_of_others() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.86 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.88 group g up");
+    host.pass(Duration::from_secs(3));
+    assert_eq!(ways(&host, Family::Inet), ["ge0", "ge1"]);
+    for (to, expected) in [("ge0", vec!["ge0"]), ("ge1", vec!["ge0", "ge1"])] {
+        let address = "192.168.0.88".parse().unwrap();
+        let interface = to.parse().unwrap();
+        host.ask(Command::Move { address, interface }).unwrap();
+        host.pass(Duration::from_secs(3));
+        assert_eq!(ways(&host, Family::Inet), expected);
+    }
+    // A test address is one as well.
+    host.ifconfig("ge1 addif 192.168.0.89 deprecated -failover up");
+    host.ifconfig("ge1 removeif 192.168.0.88");
+    host.pass(Duration::from_secs(3));
+    assert_eq!(ways(&host, Family::Inet), ["ge0", "ge1"]);
+}
+
+#[test]
+fn what_has_no_inet6_sends_none() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    for (nic, data) in [("ge0", "fd00::86"), ("ge1", "fd00::88")] {
+        host.ifconfig(&format!("{nic} inet6 plumb group g up"));
+        host.ifconfig(&format!("{nic} inet6 addif {data}/64 up"));
+    }
+    host.pass(Duration::from_secs(3));
+    assert_eq!(ways(&host, Family::Inet6), ["ge0", "ge1"]);
+    let ge1 = host.index("ge1");
+    let mtu = |mtu| {
+        move |kernel: &mut crate::Kernel| {
+            reference::set_link(kernel, ge1, |link| link.mtu = mtu).unwrap()
+        }
+    };
+    host.by_hand(mtu(1000));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(host.holders("fd00::88"), ["ge0"]);
+    assert_eq!(ways(&host, Family::Inet6), ["ge0"]);
+    host.by_hand(mtu(1500));
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.holders("fd00::88"), ["ge1"]);
+    assert_eq!(ways(&host, Family::Inet6), ["ge0", "ge1"]);
 }
