@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::kernel::{Change, Kernel, Link, PROTOCOL, PROTOCOLS_OF_KERNEL, Route, Via};
-use crate::{InterfaceName, Time};
+use crate::{InterfaceAddress, InterfaceName, Time};
 
 /// How long after a route's going its link must still run for the route to count as withdrawn: when
 /// a link goes down, the kernel tells of its routes first.
@@ -68,7 +68,7 @@ impl Shadows {
     /// Routes to be put back that the kernel would take now.
     pub(super) fn due(&self, kernel: &Kernel) -> Vec<Route> {
         let owed = each(&self.owed);
-        owed.filter_map(|(name, route)| anew(route, kernel.link(name)?))
+        owed.filter_map(|(name, route)| anew(kernel, route, kernel.link(name)?))
             .filter(|route| would_take(kernel, route))
             .collect()
     }
@@ -266,7 +266,7 @@ fn each(
 }
 
 /// A route that went, as it is to be put back on its link; none that the kernel made.
-pub(super) fn anew(route: &Route, link: &Link) -> Option<Route> {
+pub(super) fn anew(kernel: &Kernel, route: &Route, link: &Link) -> Option<Route> {
     let Via::Link { gateway, .. } = route.via else {
         return None;
     };
@@ -274,10 +274,21 @@ pub(super) fn anew(route: &Route, link: &Link) -> Option<Route> {
         index: link.index,
         gateway,
     };
-    let is_possible = link.up && !PROTOCOLS_OF_KERNEL.contains(&route.protocol);
-    is_possible.then(|| Route {
+    let is_the_kernels = || {
+        PROTOCOLS_OF_KERNEL.contains(&route.protocol)
+            && !(gateway.is_none() && lacks_on_link_route(kernel, link.index, route.destination))
+    };
+    (link.up && !is_the_kernels()).then(|| Route {
         via,
         ..route.clone()
+    })
+}
+
+/// Whether a link has an address of somebody else's in a subnet for which the kernel makes no on-link
+/// route. Who configures it so makes that route himself, and `NetworkManager` gives it the kernel's protocol.
+fn lacks_on_link_route(kernel: &Kernel, index: u32, subnet: InterfaceAddress) -> bool {
+    kernel.addresses_on(index).any(|there| {
+        there.no_prefix_route && there.protocol != PROTOCOL && there.address.subnet() == subnet
     })
 }
 

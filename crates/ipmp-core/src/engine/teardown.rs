@@ -19,7 +19,7 @@ use super::{Engine, shadow};
 use crate::asked::{Asked, Logical};
 use crate::command::{Answer, Refusal};
 use crate::desired::Layout;
-use crate::kernel::{Address, Form, PROTOCOL, Route};
+use crate::kernel::{Address, Form, PROTOCOL, Route, Via};
 use crate::plan::{self, NewAddress, Operation, Plain};
 use crate::{Action, Family, Flags, InterfaceName, Message};
 
@@ -165,14 +165,19 @@ impl Engine {
             })
     }
 
-    /// Routes of others that are not there because we took the addresses of their NIC away.
+    /// Routes of others that are not there because we took the addresses of their NIC away, those first
+    /// that lead to the gateways of others.
     fn to_put_back(&self, teardown: &Teardown) -> Vec<Route> {
         let lost = self.shadows.lost(&self.kernel);
-        lost.filter_map(|(name, route)| shadow::anew(route, self.link(name)?))
+        let lost =
+            lost.filter_map(|(name, route)| shadow::anew(&self.kernel, route, self.link(name)?));
+        let mut lost: Vec<Route> = lost
             .filter(|route| {
                 !self.kernel.routes.contains(route) && !teardown.given_up.contains(route)
             })
-            .collect()
+            .collect();
+        lost.sort_by_key(|route| !matches!(route.via, Via::Link { gateway: None, .. }));
+        lost
     }
 
     /// Those that waited until ours were gone.

@@ -22,6 +22,7 @@ tests![
     host_is_as_it_was_with_a_cable_out,
     host_is_as_it_was_when_nics_had_left_their_group,
     routes_of_others_come_back_when_their_nic_leaves_its_group,
+    host_has_its_own_on_link_routes_again,
     host_is_as_it_was_when_the_daemon_was_killed,
     host_is_as_it_was_with_its_own_test_address_out_of_service,
     teardown_loses_no_packet,
@@ -119,6 +120,15 @@ impl Bed {
         for ip in [IpAddr::from(data), six.into()] {
             self.awaits_holder(ip, nic)?;
         }
+        Ok(())
+    }
+
+    /// Waits until no IPv4 route goes through a NIC.
+    fn awaits_no_route_through(&self, nic: &str) -> Result<(), Failed> {
+        let line = format!("ip route show dev {nic}");
+        wait_until("its routes are gone", PATIENCE, || {
+            by_hand(&self.host1, &line).is_ok_and(|routes| routes.is_empty())
+        })?;
         Ok(())
     }
 
@@ -227,6 +237,29 @@ fn routes_of_others_come_back_when_their_nic_leaves_its_group() -> Result<(), Fa
         is_as_it_was(&bed, &before).map_err(|error| format!("{order:?}: {error:?}"))?;
     }
     Ok(())
+}
+
+/// As `NetworkManager` has them: the addresses have none of the kernel's making.
+fn host_has_its_own_on_link_routes_again() -> Result<(), Failed> {
+    let bed = Bed::configured()?;
+    for line in [
+        "ip addr del 192.168.0.90/24 dev ge0",
+        "ip addr del 192.168.0.86/24 dev ge0",
+        "ip addr del 192.168.0.88/24 dev ge1",
+        "ip addr add 192.168.0.86/24 brd + dev ge0 noprefixroute",
+        "ip addr add 192.168.0.88/24 brd + dev ge1",
+        "ip route add 192.168.0.0/24 dev ge0 proto kernel scope link src 192.168.0.86 metric 100",
+        "ip route add default via 192.168.0.2 dev ge0 proto dhcp src 192.168.0.86 metric 100",
+    ] {
+        by_hand(&bed.host1, line)?;
+    }
+    let before = bed.dump()?;
+    bed.types("ifconfig ge0 group g")?;
+    bed.types("ifconfig ge1 group g")?;
+    bed.types("if_mpadm -d ge0")?;
+    bed.awaits_no_route_through("ge0")?;
+    bed.tears_down()?;
+    is_as_it_was(&bed, &before)
 }
 
 fn host_is_as_it_was_when_the_daemon_was_killed() -> Result<(), Failed> {
