@@ -372,9 +372,16 @@ fn condition(interface: &Interface, paint: Paint) -> String {
     words.join(", ")
 }
 
+/// Whether an address comes and goes by itself.
+pub(crate) const fn is_leased(logical: &Logical) -> bool {
+    logical.flags.contains(Flags::DHCP) || logical.flags.contains(Flags::ADDRCONF)
+}
+
 /// What an address is for, and why it is here.
 fn role(logical: &Logical, snapshot: &Snapshot) -> String {
-    let mut text = if logical.is_data() {
+    let mut text = if is_leased(logical) {
+        "leased, never moves"
+    } else if logical.is_data() {
         "data"
     } else if logical.flags.contains(Flags::NOFAILOVER) {
         "test"

@@ -7,7 +7,7 @@ use ipmp_core::{Family, Flags, InterfaceName, Snapshot};
 
 use super::{to_put_back, works};
 use crate::ifconfig::display_name;
-use crate::status::why_away;
+use crate::status::{is_leased, why_away};
 
 /// What there is to say of an address, a sentence each; `None` if there is no such address.
 pub(super) fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
@@ -28,12 +28,35 @@ pub(super) fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
             "{ip} is the test address of {}: probes are sent from it, and it never moves.",
             interface.name
         )]
+    } else if is_leased(logical) {
+        leased(interface, logical)
     } else if logical.is_data() && interface.group.is_some() {
         data_address(snapshot, interface, logical)
     } else {
         let place = display_name(&logical.name);
         vec![format!("{ip} is on {place} and never moves.")]
     })
+}
+
+/// What an address is that comes and goes by itself, and what would have it taken over by others.
+fn leased(at: &Interface, logical: &Logical) -> Vec<String> {
+    let (ip, name) = (logical.address.ip, &at.name);
+    let by = if logical.flags.contains(Flags::DHCP) {
+        "DHCP"
+    } else {
+        "autoconfiguration"
+    };
+    let place = display_name(&logical.name);
+    let mut says = vec![format!(
+        "{ip} is on {place}, and its lifetime is limited, as {by} does it. It stays with whoever looks \
+         after it, and never moves."
+    )];
+    if at.group.is_some() {
+        says.push(format!(
+            "If {name} fails, nobody takes it over. For that, give {name} a lasting address."
+        ));
+    }
+    says
 }
 
 /// What an address is that is not up, and whose, wherever it would be.

@@ -112,6 +112,15 @@ fn inet6_failed() -> Snapshot {
     snapshot
 }
 
+/// Lab 1 with ge1 failed, which has an address of a DHCP client's.
+fn leased() -> Snapshot {
+    let mut snapshot = lab1_failed();
+    let mut leased = logical("ge1:2", "192.168.0.90/24", 0x100_0843);
+    leased.flags = leased.flags.with(Flags::DHCP, true);
+    snapshot.interfaces[2].logicals.push(leased);
+    snapshot
+}
+
 /// ge0 of lab 1 in a group of its own.
 fn alone() -> Snapshot {
     let mut snapshot = lab1();
@@ -244,6 +253,7 @@ fn words() {
             &["ge0", "192.168.0.86", "192.168.0.87", "lo"][..],
         ),
         ("ge1 failed", lab1_failed(), &["ge0", "ge1", "192.168.0.88"]),
+        ("ge1 failed, with a lease", leased(), &["192.168.0.90"]),
         ("ge1 offline", offline(), &["ge1", "192.168.0.88"]),
         (
             "ge1 has the hardware address of ge0",
