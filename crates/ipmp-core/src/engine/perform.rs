@@ -94,7 +94,7 @@ impl Engine {
             if self.give_up(&operation, &error.text, actions) {
                 continue;
             }
-            let by_command = self.is_by_command(&operation);
+            let by_command = self.is_by_command(&operation) && !self.does_without(&operation);
             if by_command {
                 refused.get_or_insert(error);
                 continue;

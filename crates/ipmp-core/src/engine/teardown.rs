@@ -236,6 +236,16 @@ impl Engine {
         true
     }
 
+    /// Whether the way back out does without what the kernel refused: a route or nexthop of ours, which is
+    /// about to go.
+    pub(super) const fn does_without(&self, operation: &Operation) -> bool {
+        let is_ours = matches!(
+            operation,
+            Operation::SetNexthop(_) | Operation::AddRoute(_) | Operation::ReplaceRoute(_)
+        );
+        self.teardown.is_some() && is_ours
+    }
+
     /// When there is nothing to plan any more: forgets everything if it is done; whether it is.
     pub(super) fn end(&mut self) -> bool {
         if self.is_anything_ours() || !self.sysctls.is_empty() {

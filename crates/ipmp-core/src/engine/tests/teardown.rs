@@ -215,6 +215,28 @@ fn a_route_through_a_nic_that_has_failed_is_put_back_when_ours_are_gone() {
 }
 
 #[test]
+fn a_route_of_ours_that_the_kernel_never_took_does_not_keep_the_group() {
+    for refused in ["add route 0.0.0.0/0", "set nexthop"] {
+        let (mut host, before) = configured();
+        host.refused.push(refused.to_owned());
+        for nic in ["ge0", "ge1"] {
+            host.ifconfig(&format!("{nic} group g"));
+            // What a command may not begin with, it meets later.
+            host.refused.clear();
+            host.ifconfig(&format!("{nic} group g"));
+            host.refused.push(refused.to_owned());
+        }
+        host.carrier("ge1", false);
+        host.pass(Duration::from_mins(1));
+        host.carrier("ge1", true);
+        host.pass(Duration::from_mins(5));
+        tear_down(&mut host);
+        assert_foreign_only(&host);
+        assert_eq!(host.kernel.addresses, before.addresses, "{refused}");
+    }
+}
+
+#[test]
 fn a_route_that_the_kernel_does_not_take_is_passed_over() {
     let (mut host, ..) = without_a_route();
     host.refused.push("add route 0.0.0.0/0".to_owned());
