@@ -116,7 +116,10 @@ impl Rivals {
             let ip = logical.address.ip;
             if logical.flags.contains(Flags::UP) {
                 self.may_have(ip, kernel);
-                self.served.insert(ip);
+                // What the kernel refuses is in service nowhere.
+                if is_held(kernel, ip) {
+                    self.served.insert(ip);
+                }
             } else if logical.is_data() || taken.contains(&ip) {
                 // Others are out of service with their interface.
                 let is_served = self.served.contains(&ip) || is_held(kernel, ip);
