@@ -24,6 +24,7 @@ impl Engine {
             );
             self.shadows.observe(now, &change, &self.kernel);
             self.conflicts.observe(now, &change, &self.kernel);
+            self.refusals.observe(&change, &self.kernel);
             // What is put back as it was comes in the place of ours: nobody undoes anything.
             if self.teardown.is_none() {
                 let index = &self.index;

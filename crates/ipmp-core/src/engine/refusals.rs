@@ -1,13 +1,14 @@
 //! Addresses that the kernel refuses to put on a link, as IPv6 ones where IPv6 was turned off: another
-//! member is tried. After a while the link counts as any other again.
+//! member is tried. After a while, or with another MTU, the link counts as any other again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Engine;
+use crate::kernel::{Change, Link};
 use crate::plan::{Operation, OperationError};
-use crate::{InterfaceName, Time};
+use crate::{InterfaceName, Kernel, Time};
 
 /// How long a link is passed over for an address that it refused.
 const PASSED_OVER: Duration = Duration::from_secs(30);
@@ -37,6 +38,25 @@ impl Refusals {
     pub(super) fn forget(&mut self, operation: &Operation) {
         if let Operation::AddAddress(new) = operation {
             self.0.remove(&(new.index, new.address.ip));
+        }
+    }
+
+    /// Takes note of links whose MTU changes: a small one turns IPv6 off, and a large one turns it on.
+    pub(super) fn observe(&mut self, change: &Change, kernel: &Kernel) {
+        let is_other = |link: &Link| {
+            let was = kernel.links.get(&link.index);
+            was.is_some_and(|was| was.mtu != link.mtu)
+        };
+        match change {
+            Change::Link(link) if is_other(link) => {
+                self.0.retain(|(index, _), _| *index != link.index);
+            }
+            Change::Resync(seen) => {
+                let links = &seen.links;
+                self.0
+                    .retain(|(index, _), _| !links.get(index).is_some_and(is_other));
+            }
+            _ => {}
         }
     }
 

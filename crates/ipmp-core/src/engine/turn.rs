@@ -41,6 +41,8 @@ pub(super) struct CarriedOut {
     after: Option<Whereabouts>,
     /// What failed before it: not its fault.
     failing: BTreeSet<Operation>,
+    /// Whether it changes a device and nothing of what is asked for: whatever follows from that is not its fault.
+    is_of_device: bool,
     /// The address that it brings up.
     brings_up: Option<IpAddr>,
     /// The address that gives way to another, and that one.
@@ -159,6 +161,12 @@ impl Engine {
     /// Whether an operation is done because of the command under way.
     pub(super) fn is_by_command(&self, operation: &Operation) -> bool {
         match &self.pending {
+            Some(Pending::CarriedOut(done)) if done.is_of_device => {
+                matches!(
+                    operation,
+                    Operation::SetMtu { .. } | Operation::SetMac { .. }
+                )
+            }
             Some(Pending::CarriedOut(done)) => !done.failing.contains(operation),
             _ => false,
         }
@@ -316,6 +324,7 @@ impl Engine {
             }
         };
         let is_waited_for = !matches!(command, Command::SetFlag { wait: false, .. });
+        let is_of_device = matches!(command, Command::SetMtu { .. } | Command::SetMac { .. });
         let brought_up = self.brought_up(&command);
         if let Some(candidate) = &brought_up
             && !is_checked
@@ -342,6 +351,7 @@ impl Engine {
             before,
             after: None,
             failing,
+            is_of_device,
             brings_up: brings_up.filter(|_| is_waited_for),
             replaces,
         })));

@@ -262,3 +262,19 @@ fn what_has_no_inet6_sends_none() {
     assert_eq!(host.holders("fd00::88"), ["ge1"]);
     assert_eq!(ways(&host, Family::Inet6), ["ge0", "ge1"]);
 }
+
+#[test]
+fn an_mtu_that_turns_inet6_off_and_on_is_set_and_addresses_follow() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    for (nic, data) in [("ge0", "fd00::86"), ("ge1", "fd00::88")] {
+        host.ifconfig(&format!("{nic} inet6 plumb group g up"));
+        host.ifconfig(&format!("{nic} inet6 addif {data}/64 up"));
+    }
+    host.pass(Duration::from_secs(3));
+    for (mtu, on) in [(1200, "ge0"), (1500, "ge1")] {
+        let interface = "ge1".parse().unwrap();
+        host.ask(Command::SetMtu { interface, mtu }).unwrap();
+        host.pass(Duration::from_secs(1));
+        assert_eq!(host.holders("fd00::88"), [on], "{mtu}");
+    }
+}
