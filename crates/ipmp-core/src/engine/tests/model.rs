@@ -192,10 +192,17 @@ fn check(host: &mut Host) -> bool {
     }
     check_logicals(host);
     check_standbys(host);
+    let asking = asking(host);
     for address in host.kernel.addresses.values() {
         let name = &host.kernel.links[&address.index].name;
         let is_known = host.engine.asked.interfaces.contains_key(name);
-        assert!(is_known || address.protocol != PROTOCOL, "{address:?}");
+        // It would take one along that is waited for.
+        let mut there = host.kernel.addresses_on(address.index);
+        let is_needed = there.any(|behind| behind.secondary && asking.contains(&behind.address.ip));
+        assert!(
+            is_known || is_needed || address.protocol != PROTOCOL,
+            "{address:?}"
+        );
     }
     for route in &host.kernel.routes {
         if let Via::Nexthop(id) = route.via {
@@ -465,4 +472,28 @@ fn a_test_address_is_brought_up_when_its_interface_has_no_twin_any_more() {
         Step::Happen(Happening::Mac(0, 0)),
     ];
     live((2, false, true, false), false, &steps);
+}
+
+#[test]
+fn what_is_ours_on_a_renamed_interface_goes_when_nothing_is_waited_for_behind_it() {
+    use steps::{Cause, Happening, Typed};
+    let kill = |amid, meanwhile| Step::Kill {
+        after: 0,
+        amid,
+        meanwhile,
+        forgotten: false,
+    };
+    let history = [
+        Step::Happen(Happening::Carrier(2, false)),
+        kill(Cause::Typed(Typed::Group(0, false)), vec![]),
+        kill(Cause::Happening(Happening::Copy(2, 0, false)), vec![]),
+        kill(
+            Cause::Happening(Happening::Rename(0)),
+            vec![Happening::Unplug(1)],
+        ),
+        Step::Happen(Happening::Carrier(0, false)),
+    ];
+    for with_tests in [false, true] {
+        live((3, false, with_tests, false), true, &history);
+    }
 }
