@@ -379,12 +379,27 @@ impl Member {
             .and_then(|half_life| self.damping.held_until(half_life));
         // What the flap hold is about is the link; where probes tell, they tell more.
         let flaps = self.link.held_until().filter(|_| self.link_decides());
-        self.held_until = [Some(since + settings.hold_down), damped, flaps]
+        // Of a failure that probes found the link alone says little; and of one from before our time, as long as
+        // somebody to probe may be found.
+        let unasked = match failure.cause {
+            Cause::Probes if self.lacks_targets() => {
+                self.held_until = None;
+                return None;
+            }
+            Cause::Adopted(until) if self.lacks_targets() => Some(until),
+            _ => None,
+        };
+        self.held_until = [Some(since + settings.hold_down), damped, flaps, unasked]
             .into_iter()
             .flatten()
             .filter(|&until| until > now)
             .max();
         self.held_until.is_none().then_some(Turn::Mended)
+    }
+
+    /// Whether it might be probed, if there were anybody to probe.
+    fn lacks_targets(&self) -> bool {
+        self.probers().next().is_some() && !self.is_capable()
     }
 
     /// Whether the kernel is to be asked for neighbours.

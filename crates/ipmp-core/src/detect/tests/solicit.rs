@@ -238,3 +238,54 @@ fn named_targets_and_nobody_else() {
     assert_eq!(probing.targets[0].address.to_string(), "10.0.0.254");
     assert_eq!(probing.targets.len(), 1);
 }
+
+/// Who is to be asked is found only after a while.
+#[test]
+fn who_was_failed_before_is_not_in_use_before_anybody_was_asked() {
+    for (count, works, expected) in [
+        (2, false, [Failed, Failed, Failed]),
+        (2, true, [Failed, Ok, Ok]),
+        // It is better than none, and finds nobody.
+        (1, false, [Ok, Ok, Ok]),
+        (1, true, [Ok, Ok, Ok]),
+    ] {
+        let mut nics = bare(count, &["10.0.0.0/24"]);
+        nics[0].watched.failed = true;
+        nics[0].broken = [!works, !works];
+        let mut world = world_of(modern(ms(1_000)), nics, &["10.0.0.50"]);
+        world.peers[0].known = true;
+        for (after, expected) in [0, 10, 110].into_iter().zip(expected) {
+            world.run(Duration::from_secs(after));
+            assert_eq!(health(&world)[0], expected, "{count} {works} {after}");
+        }
+    }
+    // Nobody is there.
+    let mut nics = bare(2, &["10.0.0.0/24"]);
+    nics[0].watched.failed = true;
+    let mut world = world_of(modern(ms(1_000)), nics, &[]);
+    assert_eq!(health(&world)[0], Failed);
+    world.run(Duration::from_mins(2));
+    assert_eq!(health(&world)[0], Ok);
+}
+
+#[test]
+fn a_gateway_that_goes_repairs_nobody_unless_nobody_else_works() {
+    let mut world = world_of(
+        modern(ms(1_000)),
+        bare(2, &["10.0.0.0/24"]),
+        &["10.0.0.254"],
+    );
+    world.route(&[0]);
+    world.run(ms(20_000));
+    world.nics[1].broken = [true, true];
+    world.run(ms(2_000));
+    world.route(&[]);
+    world.run(ms(10_000));
+    assert_eq!(said(&mut world), ["ge1 failed"]);
+    assert_eq!(health(&world), [Ok, Failed]);
+    world.set_link(0, false);
+    assert_eq!(
+        said(&mut world),
+        ["ge0 down", "g failed", "g repaired by ge1", "ge1 repaired"]
+    );
+}

@@ -161,6 +161,25 @@ fn link_repaired_while_no_daemon_runs_is_found_repaired() {
     assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
 }
 
+/// Whom it can ask a new daemon finds only after a while, where there is no router.
+#[test]
+fn who_is_silent_and_cannot_be_asked_yet_is_not_given_its_address_by_a_new_daemon() {
+    let mut host = Host::new(&["ge0", "ge1"]);
+    host.ifconfig("ge0 plumb 192.168.0.10 group g up");
+    host.ifconfig("ge1 plumb 192.168.0.11 group g up");
+    host.pass(Duration::from_mins(1));
+    host.silent.insert("ge0".to_owned());
+    host.pass(FOUND);
+    assert_eq!(host.holders("192.168.0.10"), ["ge1"]);
+    let before = host.operations.len();
+    host.restart();
+    host.pass(Duration::from_mins(2));
+    assert_eq!(host.operations.get(before..), Some(&[][..]));
+    host.silent.clear();
+    host.pass(REPAIRED);
+    assert_eq!(host.holders("192.168.0.10"), ["ge0"]);
+}
+
 /// The original left all addresses of an interface where they were if no other member was plumbed for
 /// both of its families.
 #[test]
