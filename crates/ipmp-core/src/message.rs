@@ -128,6 +128,12 @@ interface_messages! {
         /// Where.
         interface: InterfaceName,
     }
+    /// No member of a group is answered by the hosts that were found for it, and nobody asked for probes: that
+    /// is no failure.
+    HostsSilent {
+        /// Which group.
+        group: GroupName,
+    }
     /// The failure detection time had to grow.
     DetectionTimeRaised {
         /// What was asked for.
@@ -311,6 +317,7 @@ impl Message {
             | Self::FlapHold { .. }
             | Self::FlapDamped { .. }
             | Self::TargetsSilent { .. }
+            | Self::HostsSilent { .. }
             | Self::FamilyMissing { .. }
             | Self::AddressUnasked { .. }
             | Self::DetectionTimeRaised { .. } => Severity::Warning,
@@ -372,6 +379,11 @@ impl fmt::Display for Message {
                 f,
                 "The probe targets of {interface} answer ARP or neighbour solicitations, but no echo \
                  requests; the interface is not blamed"
+            ),
+            Self::HostsSilent { group } => write!(
+                f,
+                "No host answers on any interface of group {group} any more; until one does, links alone \
+                 decide"
             ),
             Self::DetectionTimeRaised {
                 requested,

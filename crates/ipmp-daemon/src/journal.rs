@@ -209,6 +209,7 @@ const fn id(message: &Message) -> &'static str {
         Message::FlapHold { .. } => "0ed88d24435749699b6823db341e88d2",
         Message::FlapDamped { .. } => "6dbfa3b7fbe8461eb3dbd2ee5a5b3d7b",
         Message::TargetsSilent { .. } => "b76283500f4f41a48a4e68ce812943b3",
+        Message::HostsSilent { .. } => "10184cc373b949f79a703a200be85726",
         Message::DetectionTimeRaised { .. } => "d07d377998d64eb68330f6fe1ef54efb",
         Message::DetectionTimeImproved { .. } => "06a6c2bbbcb0405fb9f7ed68c38d6c50",
         Message::NoTestAddress { .. } => "2493f74ca9434111b47a7103277f17a4",

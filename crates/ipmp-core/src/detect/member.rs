@@ -461,6 +461,12 @@ impl Member {
             .fold(false, |news, prober| prober.acquit() | news)
     }
 
+    /// Whether all that it probes are hosts, and nobody asked for that.
+    pub(super) fn asks_hosts_unasked(&self) -> bool {
+        self.probers()
+            .all(|prober| prober.means().is_optional() && !prober.targets.has_routers())
+    }
+
     /// Whether it is failed, and its link may tell that it is no longer.
     fn link_decides(&self) -> bool {
         let Some(failure) = self.failure else {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Health;
 use super::member::Member;
-use crate::{InterfaceName, Time};
+use crate::{GroupName, InterfaceName, Time};
 
 /// Where an interface stands in the list; good until one is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +75,12 @@ impl Members {
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.is_stale = true;
         self.list.iter_mut().map(|entry| &mut entry.member)
+    }
+
+    /// Those of a group, open to change.
+    pub(super) fn of_mut(&mut self, group: &GroupName) -> impl Iterator<Item = &mut Member> {
+        self.values_mut()
+            .filter(move |member| member.watched.group.as_ref() == Some(group))
     }
 
     /// Adds one, or replaces the one of that name.

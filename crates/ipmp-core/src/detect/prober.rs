@@ -249,6 +249,14 @@ impl Prober {
         !std::mem::replace(&mut self.targets_blamed, true)
     }
 
+    /// Looks for other hosts than those that it probed, who may be gone: what was lost with them counts for
+    /// nothing.
+    pub(super) fn forget_hosts(&mut self) {
+        self.confirmation = None;
+        self.history.void_all();
+        self.targets.flush_hosts();
+    }
+
     /// Whether enough probes sent since `failed` were answered in a row, over all targets or by one.
     pub(super) fn is_repaired(&self, failed: Time) -> bool {
         let Some(newest) = self.history.newest_decided() else {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::group::Blackout;
-use super::member::{Cause, Turn};
+use super::member::{Cause, Member, Turn};
 use super::{Detection, Finding};
 use crate::message::Message;
 use crate::{GroupName, InterfaceName, Time};
@@ -90,29 +90,31 @@ impl Detection {
                 }
                 return;
             }
+            if let Some(group) = key.as_ref().filter(|_| !is_only_here)
+                && self.loses_hosts(group)
+            {
+                findings.push(Finding::Say(Message::HostsSilent {
+                    group: group.clone(),
+                }));
+                return;
+            }
+        }
+        let is_failed = match (&key, self.groups.get(&key)) {
+            (Some(group), Some(state)) if !offline => {
+                if state.failed.is_none() && !is_only_here {
+                    let how = since.map_or(Blackout::Links, |_| Blackout::Targets);
+                    self.black_out(now, group, how, findings);
+                    return;
+                }
+                state.failed.is_some()
+            }
+            _ => false,
+        };
+        if let Some(member) = self.members.get_mut(interface).filter(|_| since.is_some()) {
             member.mark(now, Cause::Probes);
         }
-        let group = self
-            .groups
-            .get_mut(&key)
-            .filter(|_| key.is_some() && !offline);
-        if let (Some(group), Some(name)) = (group, key.clone()) {
-            if group.failed.is_some() {
-                return;
-            }
-            if !is_only_here {
-                group.failed = Some(since.map_or(Blackout::Links, |_| Blackout::Targets));
-                findings.push(Finding::Say(Message::GroupFailed { group: name }));
-                for member in self.members.values_mut().filter(|m| m.watched.group == key) {
-                    if !member.watched.offline && !member.is_marked() {
-                        member.mark(now, Cause::Probes);
-                    }
-                    if since.is_some() {
-                        member.probers_mut().for_each(|p| p.targets.flush_hosts());
-                    }
-                }
-                return;
-            }
+        if is_failed {
+            return;
         }
         findings.push(Finding::Say(Message::NicFailed {
             interface: interface.clone(),
@@ -122,6 +124,49 @@ impl Detection {
             let settings = self.settings.of(key.as_ref());
             member.punish(now, interface, settings, findings);
         }
+    }
+
+    /// Marks all members of a group, as none of them works.
+    fn black_out(
+        &mut self,
+        now: Time,
+        group: &GroupName,
+        how: Blackout,
+        findings: &mut Vec<Finding>,
+    ) {
+        if let Some(state) = self.groups.get_mut(&Some(group.clone())) {
+            state.failed = Some(how);
+        }
+        findings.push(Finding::Say(Message::GroupFailed {
+            group: group.clone(),
+        }));
+        for member in self.members.of_mut(group) {
+            if member.watched.offline || member.is_marked() {
+                continue;
+            }
+            member.mark(now, Cause::Probes);
+            if how == Blackout::Targets {
+                member.probers_mut().for_each(|p| p.targets.flush_hosts());
+            }
+        }
+    }
+
+    /// Whether the silence of all working members of a group says nothing of them: nobody asked for probes
+    /// of one of them, and the hosts that were chosen for it may be gone. Then all of them forget their hosts,
+    /// and have lost nothing. Those marked before have still to be answered.
+    fn loses_hosts(&mut self, group: &GroupName) -> bool {
+        let working = || {
+            let members = self.members.values();
+            members.filter(|m| m.watched.group.as_ref() == Some(group) && m.works())
+        };
+        let is_excused = working().any(Member::asks_hosts_unasked);
+        if is_excused {
+            let working = self.members.of_mut(group).filter(|member| member.works());
+            for prober in working.flat_map(Member::probers_mut) {
+                prober.forget_hosts();
+            }
+        }
+        is_excused
     }
 
     /// Where nothing works, those that are only held back for calm's sake are taken.

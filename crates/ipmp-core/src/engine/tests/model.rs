@@ -476,7 +476,6 @@ fn a_test_address_is_brought_up_when_its_interface_has_no_twin_any_more() {
 
 #[test]
 fn what_is_ours_on_a_renamed_interface_goes_when_nothing_is_waited_for_behind_it() {
-    use steps::{Cause, Happening, Typed};
     let kill = |amid, meanwhile| Step::Kill {
         after: 0,
         amid,
@@ -495,5 +494,27 @@ fn what_is_ours_on_a_renamed_interface_goes_when_nothing_is_waited_for_behind_it
     ];
     for with_tests in [false, true] {
         live((3, false, with_tests, false), true, &history);
+    }
+}
+
+/// The link of one is back, and before it was answered often enough the last other one falls silent.
+#[test]
+fn nobody_is_repaired_by_whatever_comes_next_when_all_hosts_fall_silent() {
+    let kill = Step::Kill {
+        after: 0,
+        amid: Cause::Typed(Typed::Group(2, false)),
+        meanwhile: vec![],
+        forgotten: false,
+    };
+    let history = [
+        Step::Happen(Happening::Carrier(0, false)),
+        kill,
+        Step::Permit,
+        Step::Happen(Happening::Carrier(0, true)),
+        Step::Silence(1, true),
+        Step::Pass(2),
+    ];
+    for with_tests in [false, true] {
+        live((3, false, with_tests, true), false, &history);
     }
 }
