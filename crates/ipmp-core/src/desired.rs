@@ -131,6 +131,29 @@ impl NexthopKey {
     }
 }
 
+impl Desired {
+    /// Addresses that are to be on a link.
+    pub fn on_link(&self, index: u32) -> impl Iterator<Item = &NewAddress> {
+        let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
+        self.addresses
+            .range((index, lowest)..)
+            .take_while(move |((on, _), _)| *on == index)
+            .map(|(_, wanted)| wanted)
+    }
+}
+
+/// Leaves those of the links only that are better, if any are.
+fn prefer(links: &mut BTreeSet<u32>, is_better: impl Fn(u32) -> bool) {
+    let better: BTreeSet<u32> = links
+        .iter()
+        .copied()
+        .filter(|link| is_better(*link))
+        .collect();
+    if !better.is_empty() {
+        *links = better;
+    }
+}
+
 impl Layout {
     /// The desired state.
     pub fn desired(&self, kernel: &Kernel) -> Desired {
@@ -185,23 +208,25 @@ impl Layout {
     /// Links that outbound traffic of a group may use for a family: those with an address of it, if there
     /// are any. Without one IPv4 asks for neighbours in the name of an address of another link, upon which
     /// they send what is for that one here; IPv6 sends nothing, as where it is turned off.
-    fn outbound(&self, kernel: &Kernel, group: &GroupName, family: Family) -> BTreeSet<u32> {
+    fn outbound(
+        &self,
+        desired: &Desired,
+        kernel: &Kernel,
+        group: &GroupName,
+        family: Family,
+    ) -> BTreeSet<u32> {
         let members = self.members.iter();
         let members = members.filter(|member| member.group == *group);
         let members = members.filter(|member| member.outbound.contains(&family));
         let mut links: BTreeSet<u32> = members.map(|member| member.index).collect();
-        let has_address = |&index: &u32| {
-            let placed = self.placed.iter();
-            let mut placed = placed.filter(|placed| placed.address.family() == family);
-            placed.any(|placed| placed.index == index)
+        prefer(&mut links, |index| {
+            let mut wanted = desired.on_link(index);
+            wanted.any(|wanted| wanted.address.family() == family)
                 || kernel.addresses_on(index).any(|there| {
                     // An IPv4 address that somebody looks after stays; one of ours may be leaving.
                     there.address.family() == family && (there.dynamic || family == Family::Inet6)
                 })
-        };
-        if links.iter().any(has_address) {
-            links.retain(has_address);
-        }
+        });
         links
     }
 
@@ -290,14 +315,13 @@ impl Layout {
             return;
         }
         let family = route.0.family();
-        let mut links = self.outbound(kernel, group, family);
+        let mut links = self.outbound(desired, kernel, group, family);
         if links.is_empty() {
             return;
         }
-        let is_in_order = |&index: &u32| !self.is_being_put_in_order(kernel, index);
-        if links.iter().any(is_in_order) {
-            links.retain(is_in_order);
-        }
+        prefer(&mut links, |index| {
+            !self.is_being_put_in_order(kernel, index)
+        });
         let source = self.source(kernel, group, &links, source_subnet, gateway.is_some());
         let key = NexthopKey::Group {
             group: group.clone(),

@@ -245,7 +245,7 @@ fn would_take_new(kernel: &Kernel, desired: &Desired, old: &Address) -> bool {
     !old.secondary
         && old.address.family() == Family::Inet
         && !kernel.promotes_secondaries(old.index)
-        && on_link(desired, old.index).any(|new| {
+        && desired.on_link(old.index).any(|new| {
             new.address.subnet() == old.address.subnet()
                 && !kernel.addresses.contains_key(&(new.index, new.address))
         })
@@ -285,7 +285,8 @@ fn stands_first(kernel: &Kernel, desired: &Desired, there: &Address) -> bool {
         && !there.secondary
         && there.address.family() == Family::Inet
         && kernel.promotes_secondaries(there.index)
-        && on_link(desired, there.index)
+        && desired
+            .on_link(there.index)
             .any(|other| !other.deprecated && other.address.subnet() == there.address.subnet())
 }
 
@@ -298,16 +299,6 @@ fn is_outdated(kernel: &Kernel, desired: &Desired, there: &Address, wanted: &New
         && wanted.broadcast.is_some()
         && there.broadcast != wanted.broadcast
         && wanted.address.prefix < wanted.address.family().bits()
-}
-
-/// Addresses that are to be on a link.
-fn on_link(desired: &Desired, index: u32) -> impl Iterator<Item = &NewAddress> {
-    let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
-    desired
-        .addresses
-        .range((index, lowest)..)
-        .take_while(move |((on, _), _)| *on == index)
-        .map(|(_, wanted)| wanted)
 }
 
 /// Sets the sysctls that are not as they should be.
