@@ -4,11 +4,11 @@ mod plain;
 mod planner;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Form, Nexthop, Route, Sysctl};
+use crate::kernel::{Form, Hop, Nexthop, Route, Sysctl, Via};
 use crate::{InterfaceAddress, InterfaceName, MacAddress};
 
 pub(crate) use plain::is_settled;
@@ -136,53 +136,67 @@ impl fmt::Display for OperationError {
 
 impl std::error::Error for OperationError {}
 
-impl fmt::Display for Operation {
-    /// One line, for the journal.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gateway = |gateway: &Option<IpAddr>| match gateway {
-            Some(gateway) => format!(" via {gateway}"),
-            None => String::new(),
-        };
+impl Operation {
+    /// The index of the link that it is about, if it is about one.
+    pub const fn link(&self) -> Option<u32> {
         match self {
-            Self::AddAddress(new) => write!(f, "add address {} on link {}", new.address, new.index),
+            Self::AddAddress(new) => Some(new.index),
+            Self::SetNexthop(nexthop) => match nexthop.hop {
+                Hop::Link { index, .. } => Some(index),
+                Hop::Group(_) => None,
+            },
+            Self::AddRoute(route) | Self::ReplaceRoute(route) | Self::RemoveRoute(route) => {
+                match route.via {
+                    Via::Link { index, .. } => Some(index),
+                    _ => None,
+                }
+            }
+            Self::RemoveAddress { index, .. }
+            | Self::SetUp { index, .. }
+            | Self::SetMac { index, .. }
+            | Self::SetMtu { index, .. }
+            | Self::SetSysctl { index, .. } => Some(*index),
+            Self::RemoveNexthop(_) => None,
+        }
+    }
+
+    /// One line, for the journal, in which `name` says what a link of an index is called.
+    pub fn text(&self, name: impl Fn(u32) -> String) -> String {
+        match self {
+            Self::AddAddress(new) => format!("add address {} on {}", new.address, name(new.index)),
             Self::RemoveAddress { index, address } => {
-                write!(f, "remove address {address} on link {index}")
+                format!("remove address {address} on {}", name(*index))
             }
             Self::SetNexthop(nexthop) => match &nexthop.hop {
-                crate::kernel::Hop::Link {
-                    index,
-                    gateway: via,
-                    ..
-                } => {
-                    write!(
-                        f,
-                        "set nexthop {} to link {index}{}",
-                        nexthop.id,
-                        gateway(via)
-                    )
+                Hop::Link { index, gateway, .. } => {
+                    let via = gateway.map_or_else(String::new, |gateway| format!(" via {gateway}"));
+                    format!("set nexthop {} to {}{via}", nexthop.id, name(*index))
                 }
-                crate::kernel::Hop::Group(members) => {
-                    write!(f, "set nexthop {} to group {members:?}", nexthop.id)
-                }
+                Hop::Group(members) => format!("set nexthop {} to group {members:?}", nexthop.id),
             },
-            Self::RemoveNexthop(id) => write!(f, "remove nexthop {id}"),
-            Self::AddRoute(route) => write!(f, "add route {}", route.destination),
-            Self::ReplaceRoute(route) => write!(f, "replace route {}", route.destination),
-            Self::RemoveRoute(route) => write!(f, "remove route {}", route.destination),
-            Self::SetUp { index, up: true } => write!(f, "set link {index} up"),
-            Self::SetUp { index, up: false } => write!(f, "set link {index} down"),
+            Self::RemoveNexthop(id) => format!("remove nexthop {id}"),
+            Self::AddRoute(route) => format!("add route {}", route.destination),
+            Self::ReplaceRoute(route) => format!("replace route {}", route.destination),
+            Self::RemoveRoute(route) => format!("remove route {}", route.destination),
+            Self::SetUp { index, up: true } => format!("set {} up", name(*index)),
+            Self::SetUp { index, up: false } => format!("set {} down", name(*index)),
             Self::SetMac { index, mac } => {
-                write!(f, "set hardware address of link {index} to {mac}")
+                format!("set hardware address of {} to {mac}", name(*index))
             }
-            Self::SetMtu { index, mtu } => write!(f, "set mtu of link {index} to {mtu}"),
+            Self::SetMtu { index, mtu } => format!("set mtu of {} to {mtu}", name(*index)),
             Self::SetSysctl {
                 interface,
                 sysctl,
                 value,
                 ..
-            } => {
-                write!(f, "set {} of {interface} to {value}", sysctl.file().1)
-            }
+            } => format!("set {} of {interface} to {value}", sysctl.file().1),
         }
+    }
+}
+
+impl fmt::Display for Operation {
+    /// The same for who does not know what links are called.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(|index| format!("link {index}")))
     }
 }

@@ -8,12 +8,15 @@ use crate::kernel::Hop;
 use crate::plan::Operation;
 
 impl Engine {
+    /// What to call a link: by its number where its name is not known.
+    pub(super) fn call(&self, index: u32) -> String {
+        let name = self.link_name(index);
+        name.map_or_else(|| format!("link {index}"), ToString::to_string)
+    }
+
     /// What an operation is about, in words that name the interface.
     pub(super) fn name_of(&self, operation: &Operation) -> String {
-        let on = |index: &u32| match self.kernel.links.get(index) {
-            Some(link) => link.name.to_string(),
-            None => format!("link {index}"),
-        };
+        let on = |index: &u32| self.call(*index);
         match operation {
             Operation::AddAddress(new) => {
                 format!("address {} on {}", new.address.ip, on(&new.index))

@@ -99,8 +99,15 @@ impl Engine {
                 refused.get_or_insert(error);
                 continue;
             }
+            if operation
+                .link()
+                .is_some_and(|index| !self.kernel.links.contains_key(&index))
+            {
+                // It went meanwhile, which is told of, and nothing is wanted of it any more.
+                continue;
+            }
             self.refusals.note(now, &operation, &error);
-            let text = operation.to_string();
+            let text = operation.text(|index| self.call(index));
             let reason = error.to_string();
             if self.failures.note(now, operation, reason.clone()) {
                 actions.push(Action::Log(Message::OperationFailed {

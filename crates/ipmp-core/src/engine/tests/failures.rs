@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::host::{Host, address, plumb_one_for_both_families};
 use super::labs::{LAB1, lab1};
-use crate::kernel::Address;
+use crate::kernel::{Address, Change};
 use crate::reference;
 
 #[test]
@@ -159,9 +159,9 @@ fn a_failed_operation_is_tried_again_with_pauses_and_holds_up_nothing() {
     let complaints = host
         .log
         .iter()
-        .filter(|line| line.starts_with("Cannot add address"))
+        .filter(|line| *line == "Cannot add address 192.168.0.88/24 on ge0: refused")
         .count();
-    assert_eq!(complaints, 1);
+    assert_eq!(complaints, 1, "{:?}", host.log);
     assert!(!host.logged("Successfully failed over"));
 
     // Something else goes its way meanwhile.
@@ -172,6 +172,32 @@ fn a_failed_operation_is_tried_again_with_pauses_and_holds_up_nothing() {
     host.pass(Duration::from_mins(1));
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
     assert!(host.logged("Successfully failed over from NIC ge1 to NIC ge0"));
+}
+
+/// A link that is taken away loses its addresses first, and that is told first. So it is with a VLAN or a bridge that
+/// is deleted.
+#[test]
+fn what_a_link_refuses_that_is_on_its_way_out_is_not_told() {
+    let mut host = lab1();
+    host.log.clear();
+    let ge1 = host.index("ge1");
+    let test = address("192.168.0.89/24");
+    host.refused = vec![format!("on link {ge1}")];
+    host.meanwhile.push_back(|host| host.unplug("ge1"));
+    host.change(Change::AddressGone(ge1, test));
+    assert!(
+        host.operations
+            .iter()
+            .any(|operation| operation.starts_with("add address 192.168.0.89/24"))
+    );
+    assert!(host.logged("Interface ge1 has been removed from kernel"));
+    assert!(!host.logged("Cannot"), "{:?}", host.log);
+    assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
+
+    host.refused.clear();
+    host.plug("ge1");
+    host.pass(Duration::from_mins(1));
+    assert_eq!(host.list(), LAB1);
 }
 
 #[test]
