@@ -194,6 +194,10 @@ pub struct Interface {
     /// it.
     #[serde(default)]
     pub refused: Option<String>,
+    /// Until when it counts as failed though everything says that it works again: it failed too often of late,
+    /// or is to prove itself for longer. Only as long as another member works.
+    #[serde(default)]
+    pub held_until: Option<Time>,
     /// Takes IPv4 broadcast and multicast, or IPv6 multicast, for its group.
     pub nominee: Vec<Family>,
     /// Its logicals: IPv4 by unit, then IPv6 by unit. A placeholder stands where unit 0 is away.
@@ -325,6 +329,10 @@ pub struct Probing {
     pub void: u64,
     /// How often a late probe led to a burst of probes.
     pub confirmations: u64,
+    /// Of an interface that has failed: how many probes in a row were answered since, up to the ten with
+    /// which it counts as repaired.
+    #[serde(default)]
+    pub answered_again: u64,
 }
 
 impl Probing {

@@ -153,6 +153,8 @@ pub struct Interface {
     pub duplicate_mac: bool,
     /// What the kernel refused on it of late; null if nothing.
     pub refused: Option<String>,
+    /// It counts as failed though it works again: it failed too often of late, or is to prove itself for longer.
+    pub held: bool,
     /// Families (`inet`, `inet6`) whose broadcast and multicast it takes for its group.
     pub nominated: Vec<Family>,
 }
@@ -419,6 +421,7 @@ pub fn interfaces(snapshot: &Snapshot) -> Vec<Interface> {
             down: interface.down,
             duplicate_mac: interface.duplicate_mac,
             refused: interface.refused.clone(),
+            held: interface.held_until.is_some(),
             nominated: interface.nominee.clone(),
         })
         .collect()

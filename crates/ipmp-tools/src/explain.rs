@@ -58,7 +58,7 @@ pub fn run(
             }));
             says
         }),
-        None => interface(&snapshot, what).map(|mut says| {
+        None => interface(&snapshot, what, clocks).map(|mut says| {
             let is_it = |name: Option<&str>, _| name == Some(what);
             says.extend(troubles(&snapshot, clocks, is_it));
             says

@@ -60,6 +60,7 @@ pub(crate) fn member(name: &str, index: u32, group: &str, logicals: Vec<Logical>
         inactive: false,
         duplicate_mac: false,
         refused: None,
+        held_until: None,
         down: false,
         nominee: vec![],
         logicals,
@@ -120,6 +121,7 @@ pub(crate) fn probing(mode: TargetMode, address: &str, targets: &[&str]) -> Prob
         missed: 0,
         void: 0,
         confirmations: 0,
+        answered_again: 0,
     }
 }
 

@@ -9,7 +9,7 @@ use ipmp_core::record::{Direction, Outage};
 use ipmp_core::snapshot::{
     Conflict, Contested, Failing, GroupState, Interface, InterfaceState, Logical, ProbeState,
 };
-use ipmp_core::{Flags, GroupName, Snapshot};
+use ipmp_core::{Flags, GroupName, InterfaceName, Snapshot};
 
 use crate::console::{Console, FAILED, OK};
 use crate::daemon::{Clocks, Environment, Failure};
@@ -42,8 +42,11 @@ const COLUMNS: usize = 80;
 /// Columns in front of the name of a logical.
 const INDENT: usize = 4;
 
-/// Columns of its name, at least.
+/// Columns of its name, at least. The name of an interface has two less.
 const NAME: usize = 12;
+
+/// Columns in front of the name of an interface.
+const INTERFACE_INDENT: usize = 2;
 
 /// Columns of its address, at least.
 const ADDRESS: usize = 24;
@@ -97,9 +100,14 @@ fn show(
     let room = size.map_or(usize::MAX, |size| size.rows.saturating_sub(1));
     let columns = size.map_or(usize::MAX, |size| size.columns);
     let screen = |most| {
-        let width = address_width(&snapshot, most, size.map_or(COLUMNS, |size| size.columns));
-        let look = Look { paint, most, width };
-        within(&screen(&snapshot, clocks, look), columns)
+        let room = size.map_or(COLUMNS, |size| size.columns);
+        let look = Look {
+            paint,
+            most,
+            widths: widths(&snapshot, most, room),
+            clocks,
+        };
+        within(&screen(&snapshot, look), columns)
     };
     // As many addresses as there is room for, an equal number of each interface.
     let fitting = [ADDRESSES, 16, 8, 6, 4, 3, 2, 1, 0]
@@ -148,8 +156,16 @@ struct Look {
     paint: Paint,
     /// How many addresses of each interface at most.
     most: usize,
-    /// How wide addresses are.
-    width: usize,
+    widths: Widths,
+    clocks: Clocks,
+}
+
+/// How wide what stands in line is.
+#[derive(Clone, Copy)]
+struct Widths {
+    /// The name of a logical.
+    name: usize,
+    address: usize,
 }
 
 /// The addresses of an interface, placeholders left out.
@@ -158,12 +174,13 @@ fn addresses(interface: &Interface) -> impl Iterator<Item = &Logical> {
     logicals.filter(|logical| !logical.placeholder && !logical.address.ip.is_unspecified())
 }
 
-/// How wide the addresses that are shown must be for what follows them to stand in line, so far as all fits
-/// into these columns.
-fn address_width(snapshot: &Snapshot, most: usize, columns: usize) -> usize {
-    let interfaces = snapshot.interfaces.iter().filter(|it| !it.loopback);
-    let shown = interfaces.flat_map(|interface| addresses(interface).take(most));
-    let (mut name, mut address, mut rest) = (NAME, ADDRESS, 0);
+/// How wide the names and addresses that are shown must be for what follows them to stand in line, addresses so
+/// far as all fits into these columns.
+fn widths(snapshot: &Snapshot, most: usize, columns: usize) -> Widths {
+    let interfaces = || snapshot.interfaces.iter().filter(|it| !it.loopback);
+    let shown = interfaces().flat_map(|interface| addresses(interface).take(most));
+    let names = interfaces().map(|interface| interface.name.as_str().len() + INTERFACE_INDENT);
+    let (mut name, mut address, mut rest) = (names.max().unwrap_or(0).max(NAME), ADDRESS, 0);
     for logical in shown {
         name = name.max(display_name(&logical.name).len());
         address = address.max(logical.address.to_string().len());
@@ -171,12 +188,15 @@ fn address_width(snapshot: &Snapshot, most: usize, columns: usize) -> usize {
     }
     // The name is indented, and a blank stands behind it and the address.
     let room = columns.saturating_sub(INDENT + name + 1 + 1 + rest);
-    address.min(room).max(ADDRESS)
+    Widths {
+        name,
+        address: address.min(room).max(ADDRESS),
+    }
 }
 
 /// The screen, line by line as wide as it comes.
-fn screen(snapshot: &Snapshot, clocks: Clocks, look: Look) -> String {
-    let paint = look.paint;
+fn screen(snapshot: &Snapshot, look: Look) -> String {
+    let Look { paint, clocks, .. } = look;
     let mut text = String::new();
     for group in &snapshot.groups {
         let title = match &group.name {
@@ -312,14 +332,24 @@ fn members(
     tracked: bool,
     look: Look,
 ) {
-    let Look { paint, most, width } = look;
+    let Look {
+        paint,
+        most,
+        widths: Widths {
+            name: wide,
+            address: width,
+        },
+        ..
+    } = look;
     let members = snapshot
         .interfaces
         .iter()
         .filter(|i| i.tracked == tracked && i.group.as_ref() == group && !i.loopback);
     for interface in members {
         let name = interface.name.as_str();
-        let _ = writeln!(text, "  {name:<10} {}", condition(interface, paint));
+        let room = wide.saturating_sub(INTERFACE_INDENT);
+        let condition = condition(snapshot, interface, look);
+        let _ = writeln!(text, "{:INTERFACE_INDENT$}{name:<room$} {condition}", "");
         if let Some(refused) = &interface.refused {
             let _ = writeln!(text, "    {}: {refused}", paint.warning("refused"));
         }
@@ -328,7 +358,7 @@ fn members(
             let name = display_name(&logical.name);
             let address = logical.address.to_string();
             let role = role(logical, snapshot);
-            let _ = writeln!(text, "{:INDENT$}{name:<NAME$} {address:<width$} {role}", "");
+            let _ = writeln!(text, "{:INDENT$}{name:<wide$} {address:<width$} {role}", "");
         }
         if let Some(more @ 1..) = logicals.len().checked_sub(most) {
             let also = if most == 0 { "" } else { "and " };
@@ -339,7 +369,8 @@ fn members(
     }
 }
 
-fn condition(interface: &Interface, paint: Paint) -> String {
+fn condition(snapshot: &Snapshot, interface: &Interface, look: Look) -> String {
+    let Look { paint, clocks, .. } = look;
     if interface.index.is_none() {
         return paint.bad("absent");
     }
@@ -355,13 +386,20 @@ fn condition(interface: &Interface, paint: Paint) -> String {
         words.push(match interface.probe {
             ProbeState::Unknown => "no probe target".to_owned(),
             ProbeState::Disabled => "not probed".to_owned(),
+            // It is answered, or it would not be held back.
+            ProbeState::Failed if interface.held_until.is_some() => "probes ok".to_owned(),
             probe => format!("probes {probe}"),
         });
     }
+    if let Some(until) = interface.held_until {
+        let seconds = until.since(clocks.monotonic).as_secs();
+        words.push(format!("held back for {seconds} s"));
+    }
+    let is_bare = interface.down && !is_elsewhere(snapshot, &interface.name);
     let more = [
         (interface.standby, "standby"),
         (interface.inactive, "inactive"),
-        (interface.down, "no address up"),
+        (is_bare, "no address up"),
         (interface.duplicate_mac, "hardware address not unique"),
     ];
     words.extend(
@@ -405,11 +443,25 @@ fn role(logical: &Logical, snapshot: &Snapshot) -> String {
     text
 }
 
+/// Whether an address of an interface is on another one.
+pub(crate) fn is_elsewhere(snapshot: &Snapshot, home: &InterfaceName) -> bool {
+    let others = snapshot.interfaces.iter().filter(|at| at.name != *home);
+    let mut logicals = others.flat_map(|at| &at.logicals);
+    logicals.any(|logical| logical.is_data() && logical.home.interface == *home)
+}
+
+/// Whether what is away from an interface that works is so because its kernel refused it.
+pub(crate) fn is_refusing(home: &Interface) -> bool {
+    let works = matches!(home.state, InterfaceState::Ok | InterfaceState::Unknown);
+    works && home.index.is_some() && home.refused.is_some() && !home.inactive && !home.standby
+}
+
 /// Why an address is not where it belongs: how that interface is.
 pub(crate) fn why_away(home: Option<&Interface>) -> &'static str {
     match home {
         None => "is gone",
         Some(home) if home.index.is_none() => "is absent",
+        Some(home) if is_refusing(home) => "refused it",
         Some(home) => match home.state {
             InterfaceState::Failed => "failed",
             InterfaceState::Offline => "is offline",

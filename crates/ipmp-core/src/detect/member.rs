@@ -173,8 +173,7 @@ impl Member {
             inet.as_ref().and_then(Prober::deadline),
             inet6.as_ref().and_then(Prober::deadline),
         );
-        let held = self.failure.and(self.fit_since).and(self.held_until);
-        let waiting = earliest(held, earliest(adopted, grace));
+        let waiting = earliest(self.held_until(), earliest(adopted, grace));
         earliest(probing, waiting)
     }
 
@@ -405,6 +404,11 @@ impl Member {
     /// Whether the kernel is to be asked for neighbours.
     pub(super) fn looks(&self) -> bool {
         self.probers().any(Prober::looks)
+    }
+
+    /// Until when it is held back for calm's sake, if it is.
+    pub(super) fn held_until(&self) -> Option<Time> {
+        self.failure.and(self.fit_since).and(self.held_until)
     }
 
     /// Whether it would be in use again if it were not held back for calm's sake.

@@ -418,6 +418,11 @@ impl Detection {
             )
     }
 
+    /// Until when an interface is held back though it works again; `None` if it is not.
+    pub fn held_until(&self, interface: &InterfaceName) -> Option<Time> {
+        self.members.get(interface)?.held_until()
+    }
+
     /// What there is to see of an interface's probing: IPv4, then IPv6. Both are always there; one
     /// without test address is disabled.
     pub fn probing(&self, interface: &InterfaceName) -> Vec<Probing> {
@@ -432,6 +437,10 @@ impl Detection {
                     || not_probing(family),
                     |prober| prober.probing(member.watched.offline, failed),
                 );
+                if let (Some(failure), Some(prober)) = (member.failure, member.prober(family)) {
+                    let answers = prober.answers(failure.at).min(prober::ANSWERS_TO_REPAIR);
+                    probing.answered_again = u64::try_from(answers).unwrap_or(u64::MAX);
+                }
                 self.past.add_to(interface, &mut probing);
                 probing
             })
@@ -532,5 +541,6 @@ const fn not_probing(family: Family) -> Probing {
         missed: 0,
         void: 0,
         confirmations: 0,
+        answered_again: 0,
     }
 }

@@ -259,12 +259,16 @@ impl Prober {
 
     /// Whether enough probes sent since `failed` were answered in a row, over all targets or by one.
     pub(super) fn is_repaired(&self, failed: Time) -> bool {
-        let Some(newest) = self.history.newest_decided() else {
-            return false;
-        };
-        newest.outcome == Outcome::Answered
-            && (self.history.answers(None, failed) >= ANSWERS_TO_REPAIR
-                || self.history.answers(Some(newest.target), failed) >= ANSWERS_TO_REPAIR)
+        self.answers(failed) >= ANSWERS_TO_REPAIR
+    }
+
+    /// How many probes sent since `failed` were answered in a row: over all targets or by the one that was
+    /// asked last, whichever is more.
+    pub(super) fn answers(&self, failed: Time) -> usize {
+        let by_last = self.history.newest_decided().map_or(0, |newest| {
+            self.history.answers(Some(newest.target), failed)
+        });
+        by_last.max(self.history.answers(None, failed))
     }
 
     /// Starts sending, at a random point of the first interval.

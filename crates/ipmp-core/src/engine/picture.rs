@@ -132,6 +132,7 @@ impl Engine {
             inactive,
             duplicate_mac: self.duplicates.contains_key(name),
             refused: self.refusal(name),
+            held_until: self.detection.held_until(name),
             down,
             nominee: self.nominations(name, asked.group.as_ref()),
             group: asked.group,

@@ -7,7 +7,7 @@ use ipmp_core::{Family, Flags, InterfaceName, Snapshot};
 
 use super::{to_put_back, works};
 use crate::ifconfig::display_name;
-use crate::status::{is_leased, why_away};
+use crate::status::{is_leased, is_refusing, why_away};
 
 /// What there is to say of an address, a sentence each; `None` if there is no such address.
 pub(super) fn address(snapshot: &Snapshot, ip: IpAddr) -> Option<Vec<String>> {
@@ -176,6 +176,9 @@ fn way_home(home: &InterfaceName, at_home: Option<&Interface>) -> Vec<String> {
             format!("It goes home when {home} is back in service."),
             to_put_back(at_home),
         ],
+        Some(at_home) if is_refusing(at_home) => vec![format!(
+            "It goes home when {home} takes it, which is tried every half minute."
+        )],
         Some(at_home) if works(at_home) => vec![format!(
             "It goes home when that is asked for: with FAILBACK=no, if_mpadm -d {home} and \
              if_mpadm -r {home}."

@@ -4,10 +4,11 @@ use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, Logical, ProbeSt
 use ipmp_core::{Flags, Snapshot};
 
 use super::{to_put_back, works};
-use crate::status::why_away;
+use crate::daemon::Clocks;
+use crate::status::{is_elsewhere, why_away};
 
 /// What there is to say of an interface, a sentence each; `None` if there is no such interface.
-pub(super) fn interface(snapshot: &Snapshot, name: &str) -> Option<Vec<String>> {
+pub(super) fn interface(snapshot: &Snapshot, name: &str, clocks: Clocks) -> Option<Vec<String>> {
     let interface = snapshot
         .interfaces
         .iter()
@@ -17,21 +18,32 @@ pub(super) fn interface(snapshot: &Snapshot, name: &str) -> Option<Vec<String>> 
             "{name} is the loopback interface: nothing to be watched."
         )]);
     }
-    let mut says = vec![membership(interface)];
     if !interface.tracked {
+        let mut says = vec![unwatched(interface)];
         says.push(
-            "in.mpathd does not watch it: it is in no group. To put it into one: \
-             ifconfig IF group NAME."
+            "in.mpathd does not watch it. To put it into a group: ifconfig IF group NAME."
                 .replace("IF", name),
         );
         return Some(says);
     }
-    says.extend(state(snapshot, interface));
+    let mut says = vec![membership(interface)];
+    says.extend(state(snapshot, interface, clocks));
     says.extend(probing(interface));
     says.extend(duties(snapshot, interface));
     let refused = interface.refused.as_ref();
     says.extend(refused.map(|refused| format!("Its kernel refused something of late: {refused}.")));
     Some(says)
+}
+
+/// What is known of one that nobody watches.
+fn unwatched(interface: &Interface) -> String {
+    let name = &interface.name;
+    match interface.link {
+        _ if interface.index.is_none() => format!("{name} is in no group and is absent."),
+        LinkState::Up => format!("{name} is in no group, and its link is up."),
+        LinkState::Down => format!("{name} is in no group, and its link is down."),
+        LinkState::Unknown => format!("{name} is in no group."),
+    }
 }
 
 fn membership(interface: &Interface) -> String {
@@ -51,7 +63,7 @@ fn membership(interface: &Interface) -> String {
 }
 
 /// Why it is in its state, and what would end that.
-fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
+fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<String> {
     let name = &interface.name;
     let group = snapshot.groups.iter().find(|g| g.name == interface.group);
     let time = group.and_then(|group| group.failure_detection_time);
@@ -65,6 +77,7 @@ fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
     };
     let is_probed = interface.probe != ProbeState::Disabled;
     let is_alone = is_alone(snapshot, interface);
+    let again = interface.probing.iter().map(|p| p.answered_again).max();
     match interface.state {
         _ if interface.index.is_none() => vec![format!(
             "There is no device called {name}. When it appears, it is set up as it was."
@@ -87,6 +100,21 @@ fn state(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
                 "It counts as repaired when the link is up again."
             }
             .to_owned(),
+        ],
+        InterfaceState::Failed if let Some(until) = interface.held_until => vec![
+            format!("{link}, and everything says that it works again."),
+            format!(
+                "It is held back, so that addresses do not go to and fro: it is in use again in {} \
+                 s if that lasts, or at once if no other member works.",
+                until.since(clocks.monotonic).as_secs()
+            ),
+        ],
+        InterfaceState::Failed if is_probed && again.unwrap_or(0) > 0 => vec![
+            format!("{link}, and its probes are answered again."),
+            format!(
+                "It counts as repaired when ten in a row are: {} by now.",
+                again.unwrap_or(0)
+            ),
         ],
         InterfaceState::Failed if is_probed => vec![
             format!("{link}, but its probes are not answered."),
@@ -206,7 +234,7 @@ fn duties(snapshot: &Snapshot, interface: &Interface) -> Vec<String> {
 /// Which part it plays in its group, if it does not simply carry what is its own.
 fn part(snapshot: &Snapshot, interface: &Interface) -> Option<String> {
     let is_in_service = interface.index.is_some() && interface.state != InterfaceState::Offline;
-    if interface.down && is_in_service {
+    if interface.down && is_in_service && !is_elsewhere(snapshot, &interface.name) {
         Some("It carries nothing: none of its addresses is up.".to_owned())
     } else if interface.standby && is_alone(snapshot, interface) {
         Some("It is a standby, with nobody to wait for.".to_owned())

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use insta::assert_snapshot;
 use ipmp_core::snapshot::{
-    Conflict, GroupState, InterfaceState, LinkState, ProbeState, TargetMode,
+    Conflict, GroupState, InterfaceState, LinkState, ProbeState, Probing, TargetMode,
 };
 use ipmp_core::{Flags, MacAddress, Time};
 
@@ -228,6 +228,36 @@ fn waiting(state: InterfaceState) -> Snapshot {
     snapshot
 }
 
+/// Lab 1 when ge1 is answered again: not often enough yet, or often enough and too soon after too many failures.
+fn answered_again(held_until: Option<Time>) -> Snapshot {
+    let mut snapshot = lab1_failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    ge1.held_until = held_until;
+    let probing = probing(TargetMode::Routes, "192.168.0.89", &["192.168.0.1"]);
+    ge1.probing = vec![Probing {
+        answered_again: if held_until.is_some() { 10 } else { 4 },
+        ..probing
+    }];
+    snapshot
+}
+
+/// Lab 1 when ge1 works and does not take its address.
+fn refusing() -> Snapshot {
+    let mut snapshot = lab1_failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.state, ge1.probe) = (InterfaceState::Ok, ProbeState::Ok);
+    ge1.refused = Some("cannot add 192.168.0.88: Invalid argument".to_owned());
+    snapshot
+}
+
+/// Lab 1 when ge1 is in no group.
+fn unwatched(link: LinkState) -> Snapshot {
+    let mut snapshot = lab1();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.tracked, ge1.group, ge1.link) = (false, None, link);
+    snapshot
+}
+
 fn probed() -> Snapshot {
     let mut snapshot = lab1();
     if let Some(ge0) = snapshot.interfaces.get_mut(1) {
@@ -253,6 +283,23 @@ fn words() {
             &["ge0", "192.168.0.86", "192.168.0.87", "lo"][..],
         ),
         ("ge1 failed", lab1_failed(), &["ge0", "ge1", "192.168.0.88"]),
+        ("ge1 answered again", answered_again(None), &["ge1"]),
+        (
+            "ge1 held back",
+            answered_again(Some(Time::from_millis(86_586_000))),
+            &["ge1"],
+        ),
+        (
+            "ge1 refuses its address",
+            refusing(),
+            &["ge1", "192.168.0.88"],
+        ),
+        ("ge1 in no group", unwatched(LinkState::Up), &["ge1"]),
+        (
+            "the same without link",
+            unwatched(LinkState::Down),
+            &["ge1"],
+        ),
         ("ge1 failed, with a lease", leased(), &["192.168.0.90"]),
         ("ge1 offline", offline(), &["ge1", "192.168.0.88"]),
         (

@@ -63,6 +63,61 @@ fn screens() {
     }
 }
 
+/// Names as long as those of VLANs often are.
+#[test]
+fn what_follows_a_long_name_stands_in_line() {
+    let mut snapshot = lab1();
+    let long: InterfaceName = "enp0s31f6.1000".parse().unwrap();
+    let ge1 = &mut snapshot.interfaces[2];
+    ge1.name = long.clone();
+    for logical in &mut ge1.logicals {
+        logical.name.interface = long.clone();
+        logical.home.interface = long.clone();
+    }
+    let text = status(&mut Recorded::showing(snapshot), "", &Staged::pipe());
+    let column = |what: &str| -> Vec<usize> {
+        let lines = text.split_inclusive('\n');
+        lines.filter_map(|line| line.find(what)).collect()
+    };
+    for what in ["ok, link up", " 192.168.0.", " data", " test\n"] {
+        let columns = column(what);
+        assert!(columns.len() >= 2, "{what}: {text}");
+        assert!(columns.iter().all(|at| *at == columns[0]), "{what}: {text}");
+    }
+}
+
+/// It fails again and again, and works at present.
+#[test]
+fn who_is_held_back_is_told_apart_from_who_does_not_work() {
+    let mut snapshot = failed();
+    snapshot.interfaces[2].held_until = Some(ipmp_core::Time::from_millis(86_586_000));
+    let text = status(&mut Recorded::showing(snapshot), "", &Staged::pipe());
+    let line = "  ge1        failed, link up, probes ok, held back for 96 s\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn an_address_that_its_own_nic_refused_says_so() {
+    let mut snapshot = failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    (ge1.state, ge1.probe) = (InterfaceState::Ok, ProbeState::Ok);
+    ge1.refused = Some("cannot add 192.168.0.88: Invalid argument".to_owned());
+    let text = status(&mut Recorded::showing(snapshot), "", &Staged::pipe());
+    assert!(text.contains("data, here as ge1 refused it\n"), "{text}");
+}
+
+/// Its only address is elsewhere.
+#[test]
+fn who_has_failed_over_is_not_said_to_have_its_addresses_down() {
+    let mut snapshot = failed();
+    let ge1 = &mut snapshot.interfaces[2];
+    ge1.logicals
+        .retain(|logical| logical.address.ip.is_unspecified());
+    ge1.down = true;
+    let text = status(&mut Recorded::showing(snapshot), "", &Staged::pipe());
+    assert!(!text.contains("no address up"), "{text}");
+}
+
 #[test]
 fn own_lateness_is_shown() {
     let mut snapshot = lab1();

@@ -98,9 +98,12 @@ fn a_flapping_link_is_held() {
         ["ge1 down", "ge1 failed", "ge1 up", "ge1 held 2"]
     );
     // The link-up before this one was ten seconds ago.
+    let until = world.now + Duration::from_secs(50);
+    assert_eq!(world.detection.held_until(&name(1)), Some(until));
     world.run(Duration::from_millis(49_999));
     assert_eq!(health(&world), [Ok, Failed]);
     world.run(Duration::from_millis(2));
+    assert_eq!(world.detection.held_until(&name(1)), None);
     assert_eq!(health(&world), [Ok, Ok]);
     assert_eq!(said(&mut world), ["ge1 repaired"]);
 }

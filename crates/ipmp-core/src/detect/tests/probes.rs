@@ -139,6 +139,25 @@ fn only_the_answer_is_the_answer() {
 }
 
 #[test]
+fn answers_in_a_row_since_a_failure_are_counted() {
+    let mut world = running(&[V4, V4]);
+    let again = |world: &World| world.detection.probing(&name(1))[0].answered_again;
+    assert_eq!(again(&world), 0, "it works");
+    world.nics[1].broken = [true, true];
+    world.run(Duration::from_secs(20));
+    assert_eq!((health(&world)[1], again(&world)), (Failed, 0));
+    world.nics[1].broken = [false, false];
+    let mut seen = Vec::new();
+    while health(&world)[1] == Failed {
+        world.run(Duration::from_millis(100));
+        seen.push(again(&world));
+    }
+    assert_eq!(seen.pop(), Some(0), "it works");
+    seen.dedup();
+    assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
 fn late_answers_are_answers() {
     let mut world = running(&[V4, V4]);
     // Every answer takes two and a half intervals: late, but there.
