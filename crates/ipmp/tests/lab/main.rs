@@ -52,6 +52,7 @@ mod saved;
 mod scene;
 mod settings;
 mod solicit;
+mod stacked;
 mod storm;
 mod tap;
 mod teardown;
@@ -114,6 +115,7 @@ fn others() -> Vec<Test> {
         saved::TESTS,
         settings::TESTS,
         solicit::TESTS,
+        stacked::TESTS,
         teardown::TESTS,
         three::TESTS,
         tools::TESTS,
