@@ -317,7 +317,7 @@ impl fmt::Display for Refusal {
             Self::DuplicateMac(twin) => write!(
                 f,
                 "hardware address not unique: {twin} has the same \
-                 (see eeprom 'local-mac-address?=true')"
+                 (another: ifconfig IF ether MAC, or eeprom 'local-mac-address?=true')"
             ),
             Self::InactiveByFailback => f.write_str("interface is inactive (FAILBACK=no)"),
             Self::AlreadyOffline => f.write_str("is already offline"),

@@ -304,7 +304,7 @@ mod tests {
                 "-r ge1",
                 Refusal::DuplicateMac("ge0".parse().unwrap()),
                 "ge1: cannot undo offline: hardware address not unique: ge0 has the same \
-                 (see eeprom 'local-mac-address?=true')",
+                 (another: ifconfig IF ether MAC, or eeprom 'local-mac-address?=true')",
             ),
         ] {
             let (printed, _) = say(line, Some(refused(refusal)));

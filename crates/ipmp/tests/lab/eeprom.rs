@@ -104,7 +104,7 @@ fn eeprom_false_gives_nics_one_mac_and_a_group_refuses_the_second() -> Result<()
     bed.refuses(
         "ifconfig ge1 plumb 192.168.0.88 group testgrp2 up",
         "ifconfig: group: ge1: hardware address not unique: ge0 has the same \
-         (see eeprom 'local-mac-address?=true')",
+         (another: ifconfig IF ether MAC, or eeprom 'local-mac-address?=true')",
     )?;
     same("MAC of ge1", &mac(&bed, "ge1")?, &mac(&bed, "ge0")?)?;
     same("flags of ge1", bed.flags("ge1")?.as_str(), "1000842")?;
