@@ -106,6 +106,7 @@ fn show(
             most,
             widths: widths(&snapshot, most, room),
             clocks,
+            running,
         };
         within(&screen(&snapshot, look), columns)
     };
@@ -158,6 +159,19 @@ struct Look {
     most: usize,
     widths: Widths,
     clocks: Clocks,
+    /// Whether a daemon runs. If not, states are those that the last one left.
+    running: bool,
+}
+
+impl Look {
+    /// A state, and of when it is.
+    fn since(self, state: String) -> String {
+        if self.running {
+            state
+        } else {
+            state + " when last watched"
+        }
+    }
 }
 
 /// How wide what stands in line is.
@@ -213,7 +227,11 @@ fn screen(snapshot: &Snapshot, look: Look) -> String {
             GroupState::Failed => paint.bad(group.state),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{title}: {state}, {detection}");
+        let _ = if look.running {
+            writeln!(text, "{title}: {state}, {detection}")
+        } else {
+            writeln!(text, "{title}: {}", look.since(state))
+        };
         members(&mut text, snapshot, group.name.as_ref(), true, look);
     }
     let has_others = snapshot
@@ -374,15 +392,14 @@ fn condition(snapshot: &Snapshot, interface: &Interface, look: Look) -> String {
     if interface.index.is_none() {
         return paint.bad("absent");
     }
-    let mut words = vec![
-        match interface.state {
-            InterfaceState::Ok => paint.good(interface.state),
-            InterfaceState::Failed => paint.bad(interface.state),
-            InterfaceState::Offline | InterfaceState::Unknown => paint.warning(interface.state),
-        },
-        format!("link {}", interface.link),
-    ];
-    if interface.tracked {
+    let state = match interface.state {
+        InterfaceState::Ok => paint.good(interface.state),
+        InterfaceState::Failed => paint.bad(interface.state),
+        InterfaceState::Offline | InterfaceState::Unknown => paint.warning(interface.state),
+    };
+    let link = format!("link {}", interface.link);
+    let mut words = vec![look.since(state), link];
+    if interface.tracked && look.running {
         words.push(match interface.probe {
             ProbeState::Unknown => "no probe target".to_owned(),
             ProbeState::Disabled => "not probed".to_owned(),

@@ -157,7 +157,9 @@ fn without_a_daemon() {
     let printed = status(&mut daemon, "", &Staged::pipe());
     assert!(printed.starts_with(
         "in.mpathd is not running: nothing is watched\n\
-         (start it: systemctl start ipmp, or in.mpathd)\ngroup"
+         (start it: systemctl start ipmp, or in.mpathd)\n\
+         group testgrp2: ok when last watched\n  \
+         ge0        ok when last watched, link up\n"
     ));
     let printed = status(&mut daemon, "--json", &Staged::pipe());
     assert!(printed.contains("\"running\": false"));
