@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::asked::NexthopKey;
-use crate::kernel::{AddressKey, Hop, Kernel, LinkKind, Route, Sysctl, Via};
+use crate::kernel::{AddressKey, Hop, Kernel, LinkKind, Route, Slot, Sysctl, TABLE_MAIN, Via};
 use crate::plan::NewAddress;
 use crate::{Family, GroupName, InterfaceAddress, InterfaceName};
 
@@ -83,8 +83,8 @@ pub struct Desired {
     pub awaited: BTreeSet<IpAddr>,
     /// Groups of nexthops, each with the links it goes through; never empty.
     pub groups: BTreeMap<NexthopKey, BTreeSet<u32>>,
-    /// Routes by destination and metric.
-    pub routes: BTreeMap<(InterfaceAddress, u32), Through>,
+    /// Routes.
+    pub routes: BTreeMap<Slot, Through>,
     /// Sysctls of members.
     pub sysctls: Vec<(u32, InterfaceName, Sysctl, i32)>,
     /// Sysctls to be put back, once nothing of ours has to leave the link any more.
@@ -240,7 +240,7 @@ impl Layout {
             let Some(link) = kernel.links.get(&placed.index) else {
                 return;
             };
-            let has_one = kernel.routes_to(subnet).any(|route| {
+            let has_one = kernel.routes_to(TABLE_MAIN, subnet).any(|route| {
                 route.protocol != crate::kernel::PROTOCOL
                     && route.via
                         == Via::Link {
@@ -254,10 +254,15 @@ impl Layout {
                 } else {
                     SINGLE_ON_LINK6_METRIC
                 };
+                let slot = Slot {
+                    table: TABLE_MAIN,
+                    destination: subnet,
+                    metric,
+                };
                 let index = placed.index;
                 let source = self.single_source(index, subnet);
                 let through = Through::Link { index, source };
-                desired.routes.entry((subnet, metric)).or_insert(through);
+                desired.routes.entry(slot).or_insert(through);
             }
             return;
         };
@@ -266,7 +271,12 @@ impl Layout {
         } else {
             ON_LINK6_METRIC
         };
-        self.add_group_route(desired, kernel, group, (subnet, metric), None, subnet);
+        let slot = Slot {
+            table: TABLE_MAIN,
+            destination: subnet,
+            metric,
+        };
+        self.add_group_route(desired, kernel, group, slot, None, subnet);
     }
 
     fn add_shadow(&self, desired: &mut Desired, kernel: &Kernel, group: &GroupName, route: &Route) {
@@ -292,14 +302,11 @@ impl Layout {
                 .map_or(destination, InterfaceAddress::subnet),
             None => destination,
         };
-        self.add_group_route(
-            desired,
-            kernel,
-            group,
-            (destination, metric),
-            gateway,
-            source_subnet,
-        );
+        let slot = Slot {
+            metric,
+            ..route.slot()
+        };
+        self.add_group_route(desired, kernel, group, slot, gateway, source_subnet);
     }
 
     fn add_group_route(
@@ -307,14 +314,14 @@ impl Layout {
         desired: &mut Desired,
         kernel: &Kernel,
         group: &GroupName,
-        route: (InterfaceAddress, u32),
+        slot: Slot,
         gateway: Option<IpAddr>,
         source_subnet: InterfaceAddress,
     ) {
-        if desired.routes.contains_key(&route) {
+        if desired.routes.contains_key(&slot) {
             return;
         }
-        let family = route.0.family();
+        let family = slot.destination.family();
         let mut links = self.outbound(desired, kernel, group, family);
         if links.is_empty() {
             return;
@@ -329,7 +336,7 @@ impl Layout {
             gateway,
         };
         desired.groups.insert(key.clone(), links);
-        desired.routes.insert(route, Through::Group { key, source });
+        desired.routes.insert(slot, Through::Group { key, source });
     }
 
     /// The source address the on-link route of an interface outside groups must name: there, a

@@ -110,10 +110,24 @@ pub struct Form {
     pub nodad: bool,
 }
 
-/// A unicast route. Routes of other types (local, broadcast, multicast) and of other tables than
-/// main are not kept.
+/// Where a route stands. Of several in one slot the kernel takes the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// Number of the routing table.
+    pub table: u32,
+    /// Destination network.
+    pub destination: InterfaceAddress,
+    /// Priority; lower goes first.
+    pub metric: u32,
+}
+
+/// A unicast route. Routes of other types (local, broadcast, multicast) and those of the local table are
+/// not kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
+    /// Number of the routing table it is in (`ip rule` says who looks there).
+    #[serde(default = "main_table", skip_serializing_if = "is_main_table")]
+    pub table: u32,
     /// Destination network; `0.0.0.0/0` or `::/0` for default.
     pub destination: InterfaceAddress,
     /// Priority; lower goes first. IPv4 default is 0, IPv6 default is 1024.
@@ -124,6 +138,41 @@ pub struct Route {
     pub via: Via,
     /// Preferred source address (`RTA_PREFSRC`).
     pub source: Option<IpAddr>,
+}
+
+impl Route {
+    /// Where it stands.
+    pub const fn slot(&self) -> Slot {
+        Slot {
+            table: self.table,
+            destination: self.destination,
+            metric: self.metric,
+        }
+    }
+
+    /// No other one in a slot comes before this in their order.
+    pub const fn lowest(slot: Slot) -> Self {
+        Self {
+            table: slot.table,
+            destination: slot.destination,
+            metric: slot.metric,
+            protocol: 0,
+            via: Via::Link {
+                index: 0,
+                gateway: None,
+            },
+            source: None,
+        }
+    }
+}
+
+const fn main_table() -> u32 {
+    TABLE_MAIN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so it is called")]
+const fn is_main_table(table: &u32) -> bool {
+    *table == TABLE_MAIN
 }
 
 /// Through what a route goes.
@@ -241,8 +290,8 @@ pub struct Kernel {
     pub links: BTreeMap<u32, Link>,
     /// Addresses.
     pub addresses: BTreeMap<AddressKey, Address>,
-    /// Unicast routes of the main table. Which of several to one destination stands first in the kernel
-    /// is not kept.
+    /// Unicast routes of all tables but the local one. Which of several in one slot stands first in the
+    /// kernel is not kept.
     pub routes: BTreeSet<Route>,
     /// Nexthop objects by number.
     pub nexthops: BTreeMap<u32, Nexthop>,
@@ -403,22 +452,27 @@ impl Kernel {
         self.sysctls.get(&(index, Sysctl::PromoteSecondaries)) == Some(&1)
     }
 
-    /// The routes to a destination, the best metric first.
-    pub fn routes_to(&self, destination: InterfaceAddress) -> impl Iterator<Item = &Route> {
-        // No other one comes before this in their order.
-        let first = Route {
+    /// The routes of a table to a destination, the best metric first.
+    pub fn routes_to(
+        &self,
+        table: u32,
+        destination: InterfaceAddress,
+    ) -> impl Iterator<Item = &Route> {
+        let first = Slot {
+            table,
             destination,
             metric: 0,
-            protocol: 0,
-            via: Via::Link {
-                index: 0,
-                gateway: None,
-            },
-            source: None,
         };
         self.routes
-            .range(first..)
-            .take_while(move |route| route.destination == destination)
+            .range(Route::lowest(first)..)
+            .take_while(move |route| (route.table, route.destination) == (table, destination))
+    }
+
+    /// The routes in a slot.
+    pub fn routes_in(&self, slot: Slot) -> impl Iterator<Item = &Route> {
+        self.routes
+            .range(Route::lowest(slot)..)
+            .take_while(move |route| route.slot() == slot)
     }
 
     /// Nexthops go, their groups shrink, empty groups go too, and so do routes through any of them
@@ -495,6 +549,7 @@ mod tests {
             hop: Hop::Group(vec![1, 2]),
         }));
         kernel.apply(Change::Route(Route {
+            table: TABLE_MAIN,
             destination: InterfaceAddress::new("192.168.0.0".parse().unwrap(), 24),
             metric: 0,
             protocol: PROTOCOL,

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Form, Hop, Nexthop, Route, Sysctl, Via};
+use crate::kernel::{Form, Hop, Nexthop, Route, Sysctl, TABLE_MAIN, Via};
 use crate::{InterfaceAddress, InterfaceName, MacAddress};
 
 pub(crate) use plain::is_settled;
@@ -32,9 +32,9 @@ pub enum Operation {
     SetNexthop(Nexthop),
     /// Remove a nexthop object, and with it the routes through it. One that is not there is success.
     RemoveNexthop(u32),
-    /// Install a route in front of others with the same destination and metric.
+    /// Install a route in front of others in its slot.
     AddRoute(Route),
-    /// Replace a route of ours, same destination and metric, in one step.
+    /// Replace the route of ours in its slot in one step.
     ReplaceRoute(Route),
     /// Remove a route. One that is not there is success.
     RemoveRoute(Route),
@@ -136,6 +136,14 @@ impl fmt::Display for OperationError {
 
 impl std::error::Error for OperationError {}
 
+/// What a route is called.
+fn named(route: &Route) -> String {
+    match route.table {
+        TABLE_MAIN => route.destination.to_string(),
+        table => format!("{} of table {table}", route.destination),
+    }
+}
+
 impl Operation {
     /// The index of the link that it is about, if it is about one.
     pub const fn link(&self) -> Option<u32> {
@@ -175,9 +183,9 @@ impl Operation {
                 Hop::Group(members) => format!("set nexthop {} to group {members:?}", nexthop.id),
             },
             Self::RemoveNexthop(id) => format!("remove nexthop {id}"),
-            Self::AddRoute(route) => format!("add route {}", route.destination),
-            Self::ReplaceRoute(route) => format!("replace route {}", route.destination),
-            Self::RemoveRoute(route) => format!("remove route {}", route.destination),
+            Self::AddRoute(route) => format!("add route {}", named(route)),
+            Self::ReplaceRoute(route) => format!("replace route {}", named(route)),
+            Self::RemoveRoute(route) => format!("remove route {}", named(route)),
             Self::SetUp { index, up: true } => format!("set {} up", name(*index)),
             Self::SetUp { index, up: false } => format!("set {} down", name(*index)),
             Self::SetMac { index, mac } => {

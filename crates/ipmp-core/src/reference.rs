@@ -214,8 +214,8 @@ fn set_route(kernel: &mut Kernel, route: &Route) -> Result<Vec<Change>, Operatio
         return Err(error(22, "Nexthop id does not exist"));
     }
     let there = kernel
-        .routes_to(route.destination)
-        .filter(|there| (there.protocol, there.metric) == (route.protocol, route.metric));
+        .routes_in(route.slot())
+        .filter(|there| there.protocol == route.protocol);
     let mut changes: Vec<Change> = there.cloned().map(Change::RouteGone).collect();
     changes.push(Change::Route(route.clone()));
     Ok(told(kernel, changes))

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use ipmp_core::kernel::{Route, Via};
+use ipmp_core::kernel::{Route, TABLE_MAIN, Via};
 use ipmp_core::plan::{Operation, Plan};
 use ipmp_core::{InterfaceAddress, InterfaceName};
 use ipmp_linux::netns::NetNs;
@@ -98,6 +98,7 @@ impl Links {
             .map(|address| address.index)
             .ok_or_else(|| LabError::new(gateway, "on no network of the host"))?;
         let operation = Operation::AddRoute(Route {
+            table: TABLE_MAIN,
             destination,
             metric: match gateway {
                 IpAddr::V4(_) => 0,

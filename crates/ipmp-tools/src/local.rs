@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use asking::{Asking, Door};
 use ipmp_api::interface::Event;
 use ipmp_api::{CallError, Client, RunDirectory, saved};
-use ipmp_core::kernel::{Route, Via};
+use ipmp_core::kernel::{Route, TABLE_MAIN, Via};
 use ipmp_core::plan::{Operation, Plan};
 use ipmp_core::{Answer, Command, Engine, Family, InterfaceAddress, Snapshot};
 use ipmp_linux::process::network_namespace_cookie;
@@ -123,12 +123,13 @@ impl Host for Local {
         let is_there = kernel.routes.iter().any(|route| {
             let through =
                 matches!(route.via, Via::Link { gateway: Some(there), .. } if there == gateway);
-            route.destination == destination && through
+            route.table == TABLE_MAIN && route.destination == destination && through
         });
         if is_there {
             return Ok(());
         }
         let route = Route {
+            table: TABLE_MAIN,
             destination,
             metric: if family == Family::Inet { 0 } else { METRIC6 },
             protocol: PROTOCOL_STATIC,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use ipmp_core::asked::{Asked, Interface, Logical, NexthopKey};
-use ipmp_core::kernel::{Address, Form, Hop, Route, Sysctl, Via};
+use ipmp_core::kernel::{Address, Form, Hop, Route, Sysctl, TABLE_MAIN, Via};
 use ipmp_core::plan::Operation;
 use ipmp_core::{Family, Flags, InterfaceAddress};
 
@@ -160,6 +160,7 @@ fn everything() -> Saved {
         gateway: None,
     };
     let shadowed = Route {
+        table: TABLE_MAIN,
         destination: on("0.0.0.0", 0),
         metric: 0,
         protocol: 4,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ipmp_core::asked::{Interface, Logical, Saved};
 use ipmp_core::detect::Reply;
-use ipmp_core::kernel::{Change, Link, LinkKind, Route, Via};
+use ipmp_core::kernel::{Change, Link, LinkKind, Route, TABLE_MAIN, Via};
 use ipmp_core::{
     Action, Asked, Engine, Event, Family, Flags, InterfaceAddress, Kernel, LogicalName, MacAddress,
     Settings, Time, reference,
@@ -132,6 +132,7 @@ impl Host {
     /// A route comes that leads through a NIC that is none of ours, and goes again.
     fn stranger(&mut self) {
         let route = Route {
+            table: TABLE_MAIN,
             destination: InterfaceAddress::new([10, 99, 0, 0].into(), 16),
             metric: 0,
             protocol: 4,

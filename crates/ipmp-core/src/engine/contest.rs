@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::hand::{Hand, route_protocol};
-use crate::kernel::{Change, Kernel, PROTOCOL};
+use crate::kernel::{Change, Kernel, PROTOCOL, Slot};
 use crate::plan::Operation;
 use crate::snapshot::Contested;
-use crate::{Action, InterfaceAddress, Message, Time};
+use crate::{Action, Message, Time};
 
 /// How often an operation may be done within [`WINDOW`]. A cable that flaps once a second stays
 /// below it, two programs that undo each other's work do not.
@@ -72,7 +72,7 @@ struct Undone {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Address(u32, IpAddr),
-    Route(InterfaceAddress, u32),
+    Route(Slot),
     Nexthop(u32),
 }
 
@@ -85,7 +85,7 @@ impl Thing {
             Operation::RemoveNexthop(id) => Some(Self::Nexthop(*id)),
             Operation::AddRoute(route)
             | Operation::ReplaceRoute(route)
-            | Operation::RemoveRoute(route) => Some(Self::Route(route.destination, route.metric)),
+            | Operation::RemoveRoute(route) => Some(Self::Route(route.slot())),
             Operation::SetUp { .. }
             | Operation::SetMac { .. }
             | Operation::SetMtu { .. }
@@ -118,22 +118,20 @@ impl Contests {
             Change::Address(there) if is_asked(there.address.ip) => {
                 Thing::Address(there.index, there.address.ip)
             }
-            Change::RouteGone(route) if route.protocol == PROTOCOL => {
-                Thing::Route(route.destination, route.metric)
-            }
+            Change::RouteGone(route) if route.protocol == PROTOCOL => Thing::Route(route.slot()),
             // A route of somebody else's in the place of ours.
             Change::Route(route)
                 if route.protocol != PROTOCOL
-                    && kernel.routes_to(route.destination).any(|there| {
-                        there.protocol == PROTOCOL && there.metric == route.metric
-                    }) =>
+                    && kernel
+                        .routes_in(route.slot())
+                        .any(|there| there.protocol == PROTOCOL) =>
             {
                 let protocol = format!("route protocol {}", route_protocol(route.protocol));
                 by = Some(match by {
                     Some(by) => format!("{by} ({protocol})"),
                     None => protocol,
                 });
-                Thing::Route(route.destination, route.metric)
+                Thing::Route(route.slot())
             }
             Change::NexthopGone(id) if is_ours(id) => Thing::Nexthop(*id),
             Change::Nexthop(nexthop) if is_ours(&nexthop.id) => Thing::Nexthop(nexthop.id),

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::kernel::{Change, Kernel, Link, PROTOCOL, PROTOCOLS_OF_KERNEL, Route, Via};
+use crate::kernel::{Change, Kernel, Link, PROTOCOL, PROTOCOLS_OF_KERNEL, Route, TABLE_MAIN, Via};
 use crate::{InterfaceAddress, InterfaceName, Time};
 
 /// How long after a route's going its link must still run for the route to count as withdrawn: when
@@ -76,9 +76,7 @@ impl Shadows {
     /// Forgets a route that was to be put back.
     pub(super) fn let_go(&mut self, route: &Route) {
         for owed in self.owed.values_mut() {
-            owed.retain(|owed| {
-                (owed.destination, owed.metric) != (route.destination, route.metric)
-            });
+            owed.retain(|owed| owed.slot() != route.slot());
         }
     }
 
@@ -167,8 +165,7 @@ impl Shadows {
     }
 
     /// Takes the routes that go through members now, and forgets those of interfaces that are not.
-    /// A route that is there takes the place of one of its destination, metric and interface that is
-    /// not: it was replaced, or learnt anew after its link came back.
+    /// A route that is there takes the place of one of its slot and interface that is not: it was replaced, or learnt anew after its link came back.
     /// What such a one lost is owed to it, as long as it is plumbed.
     pub(super) fn update(
         &mut self,
@@ -192,11 +189,9 @@ impl Shadows {
         self.routes.retain(|interface, routes| {
             routes.retain(|known| {
                 let replaces = |other: &Route| {
-                    other.metric == known.metric
-                        && is_foreign(other)
-                        && through(other, &members) == Some(interface)
+                    is_foreign(other) && through(other, &members) == Some(interface)
                 };
-                kernel.routes.contains(known) || !kernel.routes_to(known.destination).any(replaces)
+                kernel.routes.contains(known) || !kernel.routes_in(known.slot()).any(replaces)
             });
             let stays = is_member(interface);
             if !stays {
@@ -213,10 +208,8 @@ impl Shadows {
         self.owed.retain(|interface, routes| {
             let on = kernel.link(interface).map(|link| link.index);
             routes.retain(|owed| {
-                let is_it = |there: &Route| {
-                    there.metric == owed.metric && is_foreign(there) && index(there) == on
-                };
-                on.is_none() || !kernel.routes_to(owed.destination).any(is_it)
+                let is_it = |there: &Route| is_foreign(there) && index(there) == on;
+                on.is_none() || !kernel.routes_in(owed.slot()).any(is_it)
             });
             !routes.is_empty() && is_plumbed(interface)
         });
@@ -293,7 +286,7 @@ fn lacks_on_link_route(kernel: &Kernel, index: u32, subnet: InterfaceAddress) ->
 }
 
 /// Whether the kernel has all that a route through a link needs. It looks for the gateway in the first route
-/// to its subnet, and no further than a nexthop object.
+/// to its subnet, in the table of the route itself if there is one, and no further than a nexthop object.
 fn would_take(kernel: &Kernel, route: &Route) -> bool {
     let Via::Link { index, gateway } = route.via else {
         return false;
@@ -305,10 +298,13 @@ fn would_take(kernel: &Kernel, route: &Route) -> bool {
     };
     has_source
         && gateway.is_none_or(|gateway| {
-            let to_gateway = || {
-                let routes = kernel.routes.iter();
+            let in_table = |table: u32| {
+                let routes = kernel.routes.iter().filter(move |r| r.table == table);
                 routes.filter(|r| r.destination.prefix > 0 && r.destination.contains(gateway))
             };
+            let has_any = in_table(route.table).next().is_some();
+            let table = if has_any { route.table } else { TABLE_MAIN };
+            let to_gateway = || in_table(table);
             let longest = to_gateway().map(|route| route.destination.prefix).max();
             let first = || to_gateway().filter(|r| Some(r.destination.prefix) == longest);
             let on_link = Via::Link {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Engine, report};
 use crate::detect::{Health, Watched};
-use crate::kernel::{LinkKind, PROTOCOL, Via};
+use crate::kernel::{LinkKind, PROTOCOL, TABLE_MAIN, Via};
 use crate::{
     Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, MacAddress, Message, Time,
 };
@@ -302,8 +302,8 @@ impl Engine {
         }
     }
 
-    /// Gateways of all routes that are not ours, those of host routes first: these are how
-    /// administrators name targets.
+    /// Gateways of all routes of the main table that are not ours, those of host routes first: these are
+    /// how administrators name targets.
     fn gateways(&self) -> Vec<IpAddr> {
         let kept = self.shadows.routes().map(|(_, route)| route);
         let mut routes: Vec<_> = self
@@ -312,6 +312,7 @@ impl Engine {
             .iter()
             .filter(|route| route.protocol != PROTOCOL)
             .chain(kept)
+            .filter(|route| route.table == TABLE_MAIN)
             .filter_map(|route| match route.via {
                 Via::Link {
                     gateway: Some(gateway),

@@ -77,11 +77,7 @@ pub fn plan(
         plain::convert(kernel, desired, &mut operations);
     }
     for route in &kernel.routes {
-        if route.protocol == PROTOCOL
-            && !desired
-                .routes
-                .contains_key(&(route.destination, route.metric))
-        {
+        if route.protocol == PROTOCOL && !desired.routes.contains_key(&route.slot()) {
             operations.push(Operation::RemoveRoute(route.clone()));
         }
     }
@@ -257,11 +253,7 @@ fn used(kernel: &Kernel, desired: &Desired, wanted: &BTreeSet<u32>) -> BTreeSet<
         .routes
         .iter()
         .filter(|route| route.protocol == PROTOCOL)
-        .filter(|route| {
-            desired
-                .routes
-                .contains_key(&(route.destination, route.metric))
-        });
+        .filter(|route| desired.routes.contains_key(&route.slot()));
     let by_route = routes.filter_map(|route| match route.via {
         Via::Nexthop(id) => Some(id),
         Via::Link { .. } | Via::Other => None,
@@ -443,7 +435,7 @@ fn routes(
     numbers: &BTreeMap<NexthopKey, u32>,
     operations: &mut Vec<Operation>,
 ) {
-    for (&(destination, metric), through) in &desired.routes {
+    for (&slot, through) in &desired.routes {
         let (via, source) = match through {
             Through::Link { index, source } => {
                 let index = *index;
@@ -461,16 +453,14 @@ fn routes(
             },
         };
         let wanted = Route {
-            destination,
-            metric,
             protocol: PROTOCOL,
             via,
             source,
+            ..Route::lowest(slot)
         };
-        let is_ours = |route: &&Route| route.protocol == PROTOCOL && route.metric == metric;
         let (right, wrong): (Vec<&Route>, Vec<&Route>) = kernel
-            .routes_to(destination)
-            .filter(is_ours)
+            .routes_in(slot)
+            .filter(|route| route.protocol == PROTOCOL)
             .partition(|route| **route == wanted);
         if !right.is_empty() {
             // A replacement that was cut short leaves two.

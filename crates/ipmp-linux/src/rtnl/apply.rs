@@ -119,7 +119,7 @@ impl Rtnl {
     }
 
     /// Puts a route of ours in the place of another of ours. Only where there is no third one with
-    /// `NLM_F_REPLACE`, which in IPv4 hits the first route of the destination and metric, whosever it is.
+    /// `NLM_F_REPLACE`, which in IPv4 hits the first route in the slot, whosever it is.
     fn replace_route(&mut self, route: &Route) -> Outcome {
         let rivals = self.memory.rivals(route);
         if let [old] = rivals.as_slice()
@@ -172,7 +172,7 @@ impl Rtnl {
         }
     }
 
-    /// Replaces the only route of its destination and metric. The kernel tells of the new one alone; that
+    /// Replaces the only route in its slot. The kernel tells of the new one alone; that
     /// the old one went is known here.
     fn replace_only(&mut self, old: &Route, new: &Route) -> Outcome {
         let request = encode::replace_route(new, &self.memory.nexthops);

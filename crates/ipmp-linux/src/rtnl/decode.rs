@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipmp_core::kernel::{Address, Form, Link, LinkKind, Nexthop, Route, TABLE_MAIN, Via};
+use ipmp_core::kernel::{Address, Form, Link, LinkKind, Nexthop, Route, Via};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName, MacAddress};
 use netlink_packet_core::{NLM_F_REPLACE, NlasIterator};
 use netlink_packet_route::AddressFamily;
@@ -238,7 +238,7 @@ fn address(payload: &[u8]) -> Option<Address> {
     })
 }
 
-/// A unicast route of the main table; `None` for all others.
+/// A unicast route of any table but the local one; `None` for all others.
 fn route(payload: &[u8]) -> Option<Route> {
     let header = RouteHeader::parse(payload).ok()?;
     let family = family_of(header.address_family)?;
@@ -274,7 +274,7 @@ fn route(payload: &[u8]) -> Option<Route> {
             _ => {}
         }
     }
-    if table != TABLE_MAIN {
+    if table == u32::from(libc::RT_TABLE_LOCAL) {
         return None;
     }
     let via = match (nexthop, link) {
@@ -283,6 +283,7 @@ fn route(payload: &[u8]) -> Option<Route> {
         _ => Via::Other,
     };
     Some(Route {
+        table,
         destination: InterfaceAddress::new(destination, header.destination_prefix_length),
         metric,
         protocol: header.protocol.into(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ipmp_core::kernel::{Hop, Nexthop, PROTOCOL, Route, TABLE_MAIN, Via};
+use ipmp_core::kernel::{Hop, Nexthop, PROTOCOL, Route, Via};
 use ipmp_core::plan::NewAddress;
 use ipmp_core::{Family, InterfaceAddress, MacAddress};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
@@ -135,7 +135,7 @@ pub(super) fn remove_nexthop(id: u32) -> Request {
     }
 }
 
-/// Installs a route in front of others of the same destination and metric: `NLM_F_CREATE` alone, as
+/// Installs a route in front of others in its slot: `NLM_F_CREATE` alone, as
 /// `ip route prepend` does. (IPv6 keeps routes of one metric in the order in which they came.)
 pub(super) fn add_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) -> Request {
     let scope = match (
@@ -155,7 +155,7 @@ pub(super) fn add_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) -> Req
     }
 }
 
-/// Puts a route in the place of the first one of its destination and metric.
+/// Puts a route in the place of the first one in its slot.
 pub(super) fn replace_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) -> Request {
     Request {
         flags: NLM_F_CREATE | NLM_F_REPLACE,
@@ -163,7 +163,7 @@ pub(super) fn replace_route(route: &Route, nexthops: &BTreeMap<u32, Nexthop>) ->
     }
 }
 
-/// Removes the route with this destination, metric, protocol and nexthop and no other.
+/// Removes the route with this slot, protocol and nexthop and no other.
 pub(super) fn remove_route(route: &Route) -> Request {
     let scope = match route.destination.family() {
         Family::Inet => RouteScope::NoWhere, // stands for any
@@ -188,7 +188,8 @@ fn route_message(route: &Route, scope: RouteScope) -> RouteMessage {
     message.header = RouteHeader {
         address_family: family(destination.family()),
         destination_prefix_length: destination.prefix,
-        table: u8::try_from(TABLE_MAIN).unwrap_or(RouteHeader::RT_TABLE_MAIN),
+        // Larger numbers are in the attribute, which goes before this.
+        table: u8::try_from(route.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC),
         protocol: route.protocol.into(),
         scope,
         kind: RouteType::Unicast,
@@ -198,6 +199,9 @@ fn route_message(route: &Route, scope: RouteScope) -> RouteMessage {
         message
             .attributes
             .push(RouteAttribute::Destination(destination.ip.into()));
+    }
+    if message.header.table == RouteHeader::RT_TABLE_UNSPEC {
+        message.attributes.push(RouteAttribute::Table(route.table));
     }
     message
         .attributes

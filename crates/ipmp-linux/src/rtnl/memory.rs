@@ -185,17 +185,17 @@ impl Memory {
         then
     }
 
-    /// The routes with this one's destination, metric and protocol, other than itself.
+    /// The routes with this one's slot and protocol, other than itself.
     pub(super) fn rivals(&self, route: &Route) -> Vec<Route> {
-        self.same_place(route)
+        self.same_slot(route)
             .filter(|other| other.protocol == route.protocol && *other != route)
             .cloned()
             .collect()
     }
 
-    /// Whether a route is the only one of its destination and metric, whosever.
+    /// Whether a route is the only one in its slot, whosever.
     pub(super) fn has_alone(&self, route: &Route) -> bool {
-        let mut there = self.same_place(route);
+        let mut there = self.same_slot(route);
         there.next() == Some(route) && there.next().is_none()
     }
 
@@ -212,7 +212,7 @@ impl Memory {
             && route.metric == 0
             && !self.routes.contains(route)
             && self.routes.iter().any(|other| {
-                other.destination == route.destination
+                (other.table, other.destination) == (route.table, route.destination)
                     && other.protocol == route.protocol
                     && other.via == route.via
             })
@@ -241,29 +241,19 @@ impl Memory {
         }
     }
 
-    /// IPv6 routes of one destination and metric become one multipath route, of which alone is told.
+    /// IPv6 routes in one slot become one multipath route, of which alone is told.
     fn joins_others(&self, route: &Route) -> bool {
         route.destination.ip.is_ipv6()
             && route.via == Via::Other
-            && self.same_place(route).next().is_some()
+            && self.same_slot(route).next().is_some()
     }
 
-    /// The known routes with this one's destination and metric.
-    fn same_place(&self, route: &Route) -> impl Iterator<Item = &Route> {
-        let (destination, metric) = (route.destination, route.metric);
-        let first = Route {
-            destination,
-            metric,
-            protocol: 0,
-            via: Via::Link {
-                index: 0,
-                gateway: None,
-            },
-            source: None,
-        };
+    /// The known routes in this one's slot.
+    fn same_slot(&self, route: &Route) -> impl Iterator<Item = &Route> {
+        let slot = route.slot();
         self.routes
-            .range(first..)
-            .take_while(move |other| other.destination == destination && other.metric == metric)
+            .range(Route::lowest(slot)..)
+            .take_while(move |other| other.slot() == slot)
     }
 }
 

@@ -30,7 +30,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use netlink_packet_route::route::{RouteHeader, RouteMessage, RouteType};
+use netlink_packet_route::route::{RouteMessage, RouteType};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
@@ -153,7 +153,7 @@ impl Rtnl {
         })
     }
 
-    /// Reads all links, addresses, unicast routes of the main table, nexthops and the members'
+    /// Reads all links, addresses, unicast routes but those of the local table, nexthops and the members'
     /// sysctls. What was told before is forgotten; what is told from here on comes out of
     /// [`Rtnl::changes`].
     pub fn observe(&mut self) -> Result<Kernel, RtnlError> {
@@ -223,15 +223,18 @@ impl Rtnl {
         self.drained
     }
 
-    /// The unicast routes of the main table to `destination`, in the kernel's order: of those with one
-    /// metric, the first is used.
+    /// The unicast routes of a table to `destination`, in the kernel's order: of those with one metric, the
+    /// first is used.
     pub fn routes_in_order(
         &mut self,
+        table: u32,
         destination: InterfaceAddress,
     ) -> Result<Vec<Route>, RtnlError> {
         let told = self.dump(Dump::Routes(destination.family()))?;
         let routes = told.into_iter().filter_map(|told| match told {
-            Told::Route(route, _) if route.destination == destination => Some(route),
+            Told::Route(route, _) if (route.table, route.destination) == (table, destination) => {
+                Some(route)
+            }
             _ => None,
         });
         Ok(routes.collect())
@@ -436,7 +439,6 @@ impl Dump {
             Self::Routes(family) => {
                 let mut message = RouteMessage::default();
                 message.header.address_family = encode::family(family);
-                message.header.table = RouteHeader::RT_TABLE_MAIN;
                 message.header.kind = RouteType::Unicast;
                 (libc::RTM_GETROUTE, wire::bytes_of(&message))
             }

@@ -9,7 +9,8 @@ use ipmp_core::kernel::{Change, Hop, Nexthop, Route, Via};
 use ipmp_core::plan::Operation;
 
 use crate::world::{
-    Test, World, add_address, fails, group, hop, ip, keeps_step, must, net, route, routes_to, until,
+    Test, World, add_address, fails, group, hop, ip, keeps_step, must, net, route, routes_of,
+    routes_to, until,
 };
 
 /// `RTPROT_DHCP`: somebody else.
@@ -20,6 +21,10 @@ pub(crate) const TESTS: &[Test] = &[
     (
         "replacing_leaves_foreign_routes_alone",
         replacing_leaves_foreign_routes_alone,
+    ),
+    (
+        "routes_of_another_table_are_its_own",
+        routes_of_another_table_are_its_own,
     ),
     ("replacing_a_preferred_source", replacing_a_preferred_source),
     (
@@ -116,6 +121,44 @@ fn replacing_leaves_foreign_routes_alone(mut world: World) {
     must(&mut world.near, [Operation::ReplaceRoute(one.clone())]);
     assert_eq!(routes_to("0.0.0.0/0"), [one, theirs]);
     keeps_step(&mut world.near, &mut kernel);
+}
+
+fn routes_of_another_table_are_its_own(mut world: World) {
+    let (first, _) = two_paths(&mut world);
+    let main = foreign("0.0.0.0/0", 0, first, Some("192.0.2.9"));
+    must(&mut world.near, [Operation::AddRoute(main.clone())]);
+    let mut kernel = world.near.observe().unwrap();
+    for table in [100, 70_000] {
+        let theirs = Route {
+            table,
+            ..main.clone()
+        };
+        let [one, two] = [1, 2].map(|id| Route {
+            table,
+            ..route("0.0.0.0/0", 0, Via::Nexthop(id))
+        });
+        must(
+            &mut world.near,
+            [
+                Operation::AddRoute(theirs.clone()),
+                Operation::AddRoute(one),
+                Operation::ReplaceRoute(two.clone()),
+            ],
+        );
+        assert_eq!(routes_of(table, "0.0.0.0/0"), [two.clone(), theirs.clone()]);
+        keeps_step(&mut world.near, &mut kernel);
+        must(&mut world.near, [Operation::RemoveRoute(two)]);
+        assert_eq!(routes_of(table, "0.0.0.0/0"), [theirs]);
+        keeps_step(&mut world.near, &mut kernel);
+    }
+    // What they lose silently is known.
+    let down = Operation::SetUp {
+        index: first,
+        up: false,
+    };
+    must(&mut world.near, [down]);
+    keeps_step(&mut world.near, &mut kernel);
+    assert_eq!(routes_to("0.0.0.0/0"), []);
 }
 
 fn replacing_a_preferred_source(mut world: World) {

@@ -7,7 +7,7 @@ use ipmp_core::plan::{NewAddress, Operation};
 
 use crate::world::{
     Test, World, add_address, group, hop, ip, keeps_step, must, name, net, new_address, route,
-    take, until,
+    routes_to, take, until,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -242,7 +242,7 @@ fn a_route_that_somebody_replaces_is_missed(mut world: World) {
     );
     let defaults = |world: &mut World| {
         world.near.observe().unwrap();
-        world.near.routes_in_order(net("0.0.0.0/0")).unwrap()
+        routes_to("0.0.0.0/0")
     };
     assert_eq!(defaults(&mut world)[0].protocol, PROTOCOL);
     // The notification names the new route only; that ours had to go is for us to find out.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ipmp_core::detect::{Echo, Solicitation};
-use ipmp_core::kernel::{Change, Hop, Kernel, Nexthop, PROTOCOL, Route, Via};
+use ipmp_core::kernel::{Change, Hop, Kernel, Nexthop, PROTOCOL, Route, TABLE_MAIN, Via};
 use ipmp_core::plan::{NewAddress, Operation, OperationError, Plan};
 use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 use ipmp_linux::netns::NetNs;
@@ -192,10 +192,15 @@ pub(crate) fn take(kernel: &mut Kernel, changes: Vec<Change>) {
     }
 }
 
-/// The routes to `destination`, in the kernel's order.
+/// The routes of the main table to `destination`, in the kernel's order.
 pub(crate) fn routes_to(destination: &str) -> Vec<Route> {
+    routes_of(TABLE_MAIN, destination)
+}
+
+/// The routes of a table to `destination`, in the kernel's order.
+pub(crate) fn routes_of(table: u32, destination: &str) -> Vec<Route> {
     let mut rtnl = Rtnl::open().unwrap();
-    rtnl.routes_in_order(net(destination)).unwrap()
+    rtnl.routes_in_order(table, net(destination)).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> InterfaceName {
@@ -250,6 +255,7 @@ pub(crate) fn group(id: u32, members: &[u32]) -> Nexthop {
 
 pub(crate) fn route(destination: &str, metric: u32, via: Via) -> Route {
     Route {
+        table: TABLE_MAIN,
         destination: net(destination),
         metric,
         protocol: PROTOCOL,

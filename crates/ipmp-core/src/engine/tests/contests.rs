@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::labs::{LAB1, lab1};
-use crate::kernel::{Change, PROTOCOL, Route, Via};
+use crate::kernel::{Change, PROTOCOL, Route, TABLE_MAIN, Via};
 use crate::plan::Operation;
 use crate::{Hand, InterfaceAddress, ProbeMethod, Record};
 
@@ -150,7 +150,12 @@ fn what_is_contested_and_not_wanted_any_more_is_forgotten() {
 fn whoever_puts_a_route_in_place_of_ours_is_known_by_its_protocol() {
     let mut host = lab1();
     let subnet: InterfaceAddress = InterfaceAddress::new("192.168.0.0".parse().unwrap(), 24);
-    let ours = host.kernel.routes_to(subnet).next().unwrap().clone();
+    let ours = host
+        .kernel
+        .routes_to(TABLE_MAIN, subnet)
+        .next()
+        .unwrap()
+        .clone();
     assert_eq!(ours.protocol, PROTOCOL);
     let theirs = Route {
         protocol: 16,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::host::{Host, address, plumb_one_for_both_families};
 use super::labs::{LAB1, lab1};
-use crate::kernel::{Address, Change};
+use crate::kernel::{Address, Change, TABLE_MAIN};
 use crate::reference;
 
 #[test]
@@ -109,7 +109,7 @@ fn an_address_stays_where_another_hand_puts_it_though_that_member_is_not_plumbed
             assert!(host.logged("Successfully failed over from NIC ge0 to NIC ge1"));
             // What is sent to it is answered.
             let subnet = address("2001:db8::/64");
-            assert_eq!(host.kernel.routes_to(subnet).count(), 1);
+            assert_eq!(host.kernel.routes_to(TABLE_MAIN, subnet).count(), 1);
             host.restart();
             host.pass(Duration::from_mins(1));
             assert_eq!(host.holders("2001:db8::10"), ["ge1"]);

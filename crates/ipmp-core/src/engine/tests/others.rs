@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::host::Host;
 use super::labs::{LAB1, lab1};
 use crate::command::{Answer, Command, Refusal};
-use crate::kernel::{Address, Change, Hop, Kernel, Link, PROTOCOL, Route, Via};
+use crate::kernel::{Address, Change, Hop, Kernel, Link, PROTOCOL, Route, TABLE_MAIN, Via};
 use crate::{Event, InterfaceAddress, InterfaceName, Time};
 
 /// What DHCP clients mark their routes with (`RTPROT_DHCP`).
@@ -25,6 +25,7 @@ fn subnet(text: &str) -> InterfaceAddress {
 /// A default route of somebody else's.
 fn default_route(host: &Host, interface: &str, gateway: &str) -> Route {
     Route {
+        table: TABLE_MAIN,
         destination: subnet("0.0.0.0/0"),
         metric: 0,
         protocol: DHCP,
@@ -38,11 +39,12 @@ fn default_route(host: &Host, interface: &str, gateway: &str) -> Route {
 
 /// The gateway that our default route goes through.
 fn our_gateway(host: &Host) -> Option<String> {
-    let ours = host
-        .kernel
-        .routes
-        .iter()
-        .find(|route| route.protocol == PROTOCOL && route.destination == subnet("0.0.0.0/0"))?;
+    our_gateway_in(host, TABLE_MAIN)
+}
+
+fn our_gateway_in(host: &Host, table: u32) -> Option<String> {
+    let mut defaults = host.kernel.routes_to(table, subnet("0.0.0.0/0"));
+    let ours = defaults.find(|route| route.protocol == PROTOCOL)?;
     let hop = |id: u32| &host.kernel.nexthops[&id].hop;
     let Via::Nexthop(id) = ours.via else {
         return None;
@@ -104,6 +106,58 @@ fn a_route_that_was_withdrawn_unseen_goes() {
     });
     host.pass(Duration::from_secs(1));
     assert_eq!(our_gateway(&host), None);
+}
+
+/// One that answers from an address have their own table, with gateways that are no targets.
+#[test]
+fn a_route_of_another_table_has_ours_in_front_of_it_in_that_table() {
+    let mut host = lab1();
+    let gateway = "192.168.0.1";
+    let theirs = Route {
+        table: 100,
+        ..default_route(&host, "ge0", gateway)
+    };
+    host.change(Change::Route(theirs.clone()));
+    assert_eq!(our_gateway_in(&host, 100).as_deref(), Some(gateway));
+    assert_eq!(our_gateway(&host), None);
+    host.pass(Duration::from_mins(1));
+    let probed = host.engine.snapshot().interfaces.into_iter();
+    let probed = probed.flat_map(|interface| interface.probing);
+    let mut targets = probed.flat_map(|probing| probing.targets);
+    assert!(targets.all(|target| target.address.to_string() != gateway));
+
+    // It leads through those that work.
+    let links = |host: &Host| {
+        let hops = host.kernel.nexthops.values();
+        let hops = hops.filter_map(|nexthop| match nexthop.hop {
+            Hop::Link {
+                index,
+                gateway: Some(_),
+                ..
+            } => Some(host.kernel.links[&index].name.to_string()),
+            _ => None,
+        });
+        hops.collect::<Vec<_>>()
+    };
+    assert_eq!(links(&host), ["ge0", "ge1"]);
+    host.silent.insert("ge0".to_owned());
+    host.pass(Duration::from_secs(20));
+    assert_eq!(links(&host), ["ge1"]);
+    host.silent.clear();
+    host.pass(Duration::from_mins(1));
+    assert_eq!(links(&host), ["ge0", "ge1"]);
+
+    // Another one to the same destination is another route.
+    let main = default_route(&host, "ge0", "192.168.0.3");
+    host.change(Change::Route(main.clone()));
+    assert_eq!(our_gateway(&host).as_deref(), Some("192.168.0.3"));
+    host.change(Change::RouteGone(main));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(our_gateway(&host), None);
+    assert_eq!(our_gateway_in(&host, 100).as_deref(), Some(gateway));
+    host.ifconfig("ge0 group none");
+    assert_eq!(our_gateway_in(&host, 100), None);
+    assert!(host.kernel.routes.contains(&theirs));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::host::Host;
 use super::labs::lab1;
 use super::model;
 use crate::command::{Answer, Refusal};
-use crate::kernel::{Address, Change, Form, PROTOCOL, Route, Via};
+use crate::kernel::{Address, Change, Form, PROTOCOL, Route, TABLE_MAIN, Via};
 use crate::{Command, Kernel};
 
 /// An address that was there before.
@@ -47,6 +47,7 @@ fn configured() -> (Host, Kernel) {
     ];
     host.changes(addresses.map(Change::Address).to_vec());
     let route = Route {
+        table: TABLE_MAIN,
         destination: super::host::address("0.0.0.0/0"),
         metric: 0,
         protocol: 3,

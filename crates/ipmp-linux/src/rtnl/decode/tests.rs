@@ -169,6 +169,7 @@ fn an_address() {
 #[test]
 fn a_route() {
     let expected = Route {
+        table: 254,
         destination: InterfaceAddress::new("192.0.2.0".parse().unwrap(), 24),
         metric: 100,
         protocol: 16,
@@ -178,10 +179,15 @@ fn a_route() {
         },
         source: Some("192.0.2.1".parse().unwrap()),
     };
-    assert_eq!(
-        route_of(&route_message()),
-        Some(Told::Route(expected, false))
-    );
+    for table in [254, 100, 70_000] {
+        let mut message = route_message();
+        message.attributes.push(RouteAttribute::Table(table));
+        let expected = Route {
+            table,
+            ..expected.clone()
+        };
+        assert_eq!(route_of(&message), Some(Told::Route(expected, false)));
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use ipmp_core::InterfaceAddress;
-use ipmp_core::kernel::{Address, Form, LinkKind};
+use ipmp_core::kernel::{Address, Form, LinkKind, TABLE_MAIN};
 
 use super::*;
 
@@ -20,6 +20,7 @@ fn link(up: bool, carrier: bool, losses: u32) -> Told {
 fn route(destination: &str, protocol: u8, via: Via) -> Route {
     let (ip, prefix) = destination.split_once('/').unwrap();
     Route {
+        table: TABLE_MAIN,
         destination: InterfaceAddress::new(ip.parse().unwrap(), prefix.parse().unwrap()),
         metric: 0,
         protocol,
@@ -152,13 +153,17 @@ fn a_preferred_source_that_goes_is_a_gap() {
 }
 
 #[test]
-fn rivals_are_ours_of_the_same_place() {
+fn rivals_are_ours_of_the_same_slot() {
     let ours = [1, 2].map(|id| route("0.0.0.0/0", 73, Via::Nexthop(id)));
     let others = [
         route("0.0.0.0/0", 4, Via::Nexthop(1)),
         route("192.0.2.0/24", 73, Via::Nexthop(1)),
         Route {
             metric: 1,
+            ..ours[0].clone()
+        },
+        Route {
+            table: 100,
             ..ours[0].clone()
         },
     ];
