@@ -24,6 +24,7 @@ tests![
     default_route_of_another_hand_survives_admin_down,
     default_route_of_another_hand_survives_taking_its_nic_out_of_service,
     inet6_default_route_of_another_hand_survives_failover,
+    routes_of_another_table_survive_failover,
     shadow_goes_with_the_route_it_shadows,
     shadow_goes_when_the_nic_leaves_the_group,
     foreign_routes_are_never_touched,
@@ -280,6 +281,65 @@ fn inet6_default_route_of_another_hand_survives_failover() -> Result<(), Failed>
         bed.repairs(&bed.ge1)?;
         bed.awaits_holder(DATA1, "ge1")?;
         reaches(&bed.host1, "fd09::2")?;
+    }
+    Ok(())
+}
+
+/// What answers from an address goes by a table of its own, as providers of virtual machines have it.
+fn routes_of_another_table_survive_failover() -> Result<(), Failed> {
+    let ends = [(100, "ifconfig ge1 group ''"), (70_000, "ipmp teardown")];
+    for (fault, (table, end)) in Fault::BOTH.into_iter().zip(ends) {
+        let bed = Bed::lab1(QUICK)?;
+        let away = with_router(&bed)?;
+        let show = format!("ip route show table {table}");
+        for route in [
+            "192.168.0.0/24 dev ge1 proto static scope link",
+            "default via 192.168.0.1 dev ge1 proto static",
+        ] {
+            by_hand(&bed.host1, &format!("ip route add {route} table {table}"))?;
+        }
+        let theirs = || by_hand(&bed.host1, &format!("{show} proto static"));
+        let before = theirs()?;
+        by_hand(
+            &bed.host1,
+            &format!("ip rule add from {DATA1} lookup {table}"),
+        )?;
+        let of_ours = |count: usize| {
+            let seen = || by_hand(&bed.host1, &format!("{show} proto 73"));
+            wait_until(&format!("{count} routes of ours"), PATIENCE, || {
+                // Paths stand indented below.
+                let is_route = |line: &&str| !line.starts_with('\t');
+                seen().is_ok_and(|seen| seen.lines().filter(is_route).count() == count)
+            })
+            .map_err(|error| format!("{error}; seen: {:?}", seen()))
+        };
+        of_ours(2)?;
+        bed.awaits_probes(&["ge0", "ge1"])?;
+
+        // There is no other way to there.
+        let into = Ping::start(&away, DATA1.into(), OFTEN, WHILE)?;
+        bed.fails(fault, &bed.ge1)?;
+        bed.awaits_holder(DATA1, "ge0")?;
+        reaches(&away, &DATA1.to_string())?;
+        reaches(&bed.host2, &DATA1.to_string())?;
+        recovers(
+            &into.stop()?,
+            Duration::from_millis(u64::from(QUICK) + 1000),
+        )?;
+
+        let into = Ping::start(&away, DATA1.into(), OFTEN, WHILE)?;
+        bed.repairs(&bed.ge1)?;
+        bed.awaits_holder(DATA1, "ge1")?;
+        bed.types("if_mpadm -d ge1")?;
+        bed.awaits_holder(DATA1, "ge0")?;
+        bed.types("if_mpadm -r ge1")?;
+        bed.awaits_holder(DATA1, "ge1")?;
+        reaches(&away, &DATA1.to_string())?;
+        loses_nothing("ping to the address", &into.stop()?)?;
+
+        bed.types(end)?;
+        of_ours(0)?;
+        same("routes of their table", &theirs()?, &before)?;
     }
     Ok(())
 }
