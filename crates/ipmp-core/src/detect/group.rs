@@ -42,6 +42,8 @@ pub(super) struct Group {
     settings: GroupSettings,
     /// The interval in force and since when, while it is longer than configured.
     raised: Option<(Duration, Time)>,
+    /// When it was last said that hosts do not answer any more.
+    hosts_told: Option<Time>,
 }
 
 impl Group {
@@ -50,7 +52,19 @@ impl Group {
             failed: None,
             settings,
             raised: None,
+            hosts_told: None,
         }
+    }
+
+    /// Whether it is to be said that hosts do not answer any more; if so, it counts as said. Hosts may come
+    /// and go all day.
+    pub(super) fn tells_of_hosts(&mut self, now: Time) -> bool {
+        const AGAIN: Duration = Duration::from_mins(10);
+        let tells = self.hosts_told.is_none_or(|told| now.since(told) >= AGAIN);
+        if tells {
+            self.hosts_told = Some(now);
+        }
+        tells
     }
 
     pub(super) fn pace(&self) -> Pace {
@@ -119,12 +133,14 @@ impl Group {
 /// What another member tells about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Witness {
-    /// Nothing: it has failed itself, or is offline.
+    /// Nothing: it has no link, or is offline.
     Silent,
     /// It has its link. It cannot probe, so that is all there is to know.
     Link,
     /// It has its link and targets, one of which answered then.
     Probes(Option<Time>),
+    /// The same, of one that is marked failed: it may be about to be repaired.
+    Marked(Option<Time>),
 }
 
 impl Witness {
@@ -133,9 +149,11 @@ impl Witness {
     /// others' targets.
     pub(super) fn contradicts(self, since: Option<Time>) -> bool {
         match (self, since) {
-            (Self::Silent, _) => false,
+            (Self::Silent, _) | (Self::Marked(_), None) => false,
             (Self::Link, _) | (Self::Probes(_), None) => true,
-            (Self::Probes(answered), Some(since)) => answered.is_some_and(|at| at > since),
+            (Self::Probes(answered) | Self::Marked(answered), Some(since)) => {
+                answered.is_some_and(|at| at > since)
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One watched interface: its link, its probing in both families, and whether it has failed.
 
+mod repair;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ pub(super) struct Member {
     pub(super) failure: Option<Failure>,
     link: Link,
     damping: Damping,
-    /// Since when everything says that it works again, while it counts as failed.
+    /// Since when nothing says any more that it does not work, while it counts as failed.
     fit_since: Option<Time>,
     /// Until when it is held back although it works again.
     held_until: Option<Time>,
@@ -147,10 +149,13 @@ impl Member {
 
     /// What it can tell about another member's failure.
     pub(super) fn witness(&self) -> Witness {
-        if !self.works() {
+        let answered = self.probers().filter_map(Prober::last_answer).max();
+        if !self.link.is_up() || self.watched.offline {
             Witness::Silent
+        } else if self.is_marked() {
+            Witness::Marked(answered)
         } else if self.is_capable() {
-            Witness::Probes(self.probers().filter_map(Prober::last_answer).max())
+            Witness::Probes(answered)
         } else {
             Witness::Link
         }
@@ -271,8 +276,8 @@ impl Member {
                 TestAddress::MissingSince(_) => TestAddress::Present,
                 other => other,
             },
-            // It is probed without one.
-            TestAddress::Reported if asks => TestAddress::Present,
+            // It is probed without one, as long as anybody is found.
+            TestAddress::Reported if asks => TestAddress::Reported,
             TestAddress::Reported if present => {
                 findings.push(Finding::Say(Message::TestAddress {
                     interface: name.clone(),
@@ -354,84 +359,9 @@ impl Member {
         }
     }
 
-    /// Whether everything says that it works again, and nothing holds it back.
-    pub(super) fn judge_repair(&mut self, now: Time, settings: &GroupSettings) -> Option<Turn> {
-        let mut failure = self.failure?;
-        if let Cause::Adopted(until) = failure.cause
-            && until <= now
-        {
-            // From here on it is like any other failure.
-            failure.cause = if self.is_capable() {
-                Cause::Probes
-            } else {
-                Cause::Link
-            };
-            self.failure = Some(failure);
-        }
-        if !self.is_fit(failure) {
-            self.fit_since = None;
-            return None;
-        }
-        let since = *self.fit_since.get_or_insert(now);
-        let damped = settings
-            .dampening
-            .and_then(|half_life| self.damping.held_until(half_life));
-        // What the flap hold is about is the link; where probes tell, they tell more.
-        let flaps = self.link.held_until().filter(|_| self.link_decides());
-        // Of a failure that probes found the link alone says little; and of one from before our time, as long as
-        // somebody to probe may be found.
-        let unasked = match failure.cause {
-            Cause::Probes if self.lacks_targets() => {
-                self.held_until = None;
-                return None;
-            }
-            Cause::Adopted(until) if self.lacks_targets() => Some(until),
-            _ => None,
-        };
-        self.held_until = [Some(since + settings.hold_down), damped, flaps, unasked]
-            .into_iter()
-            .flatten()
-            .filter(|&until| until > now)
-            .max();
-        self.held_until.is_none().then_some(Turn::Mended)
-    }
-
-    /// Whether it might be probed, if there were anybody to probe.
-    fn lacks_targets(&self) -> bool {
-        self.probers().next().is_some() && !self.is_capable()
-    }
-
     /// Whether the kernel is to be asked for neighbours.
     pub(super) fn looks(&self) -> bool {
         self.probers().any(Prober::looks)
-    }
-
-    /// Until when it is held back for calm's sake, if it is.
-    pub(super) fn held_until(&self) -> Option<Time> {
-        self.failure.and(self.fit_since).and(self.held_until)
-    }
-
-    /// Whether it would be in use again if it were not held back for calm's sake.
-    pub(super) const fn is_held_back(&self) -> bool {
-        self.failure.is_some() && self.fit_since.is_some()
-    }
-
-    /// Whether probes or, where they cannot tell, the link show that its failure is over. A failure
-    /// that probes found is not mended by a link that never went down.
-    fn is_fit(&self, failure: Failure) -> bool {
-        let answered = || {
-            self.link.is_up()
-                && failure.cause != Cause::Hand
-                && self.probers().any(|prober| prober.is_repaired(failure.at))
-        };
-        self.link_decides() || answered()
-    }
-
-    /// Whether its failure ends with its being put back into service: link up, and no hand in it.
-    pub(super) fn may_be_taken_back(&self) -> bool {
-        self.failure
-            .is_some_and(|failure| failure.cause != Cause::Hand)
-            && self.link.is_up()
     }
 
     /// Marks it failed.
@@ -465,24 +395,32 @@ impl Member {
             .fold(false, |news, prober| prober.acquit() | news)
     }
 
-    /// Whether all that it probes are hosts, and nobody asked for that.
-    pub(super) fn asks_hosts_unasked(&self) -> bool {
-        self.probers()
-            .all(|prober| prober.means().is_optional() && !prober.targets.has_routers())
+    /// Whether routers, or whom the administrator named, are among those that it probes.
+    pub(super) fn probes_routers(&self) -> bool {
+        self.probers().any(|prober| prober.targets.has_routers())
     }
 
-    /// Whether it is failed, and its link may tell that it is no longer.
-    fn link_decides(&self) -> bool {
-        let Some(failure) = self.failure else {
-            return false;
-        };
-        let without_test_address = self.counted().next().is_none();
-        self.link.is_up()
-            && match failure.cause {
-                Cause::Hand => false,
-                Cause::Link => !self.is_capable(),
-                Cause::Probes | Cause::Adopted(_) => without_test_address,
-            }
+    /// Whether it probes somebody though nobody asked for that.
+    pub(super) fn probes_unasked(&self) -> bool {
+        let mut capable = self.probers().filter(|prober| prober.is_capable());
+        self.is_capable() && capable.all(|prober| prober.means().is_optional())
+    }
+
+    /// Looks for other hosts than those that it probed.
+    pub(super) fn forget_hosts(&mut self) {
+        self.probers_mut().for_each(Prober::forget_hosts);
+    }
+
+    /// Whether enough probes were lost for a failure, and still count.
+    pub(super) fn loses_probes(&self) -> bool {
+        let mut capable = self.probers().filter(|prober| prober.is_capable());
+        capable.any(|prober| prober.losses().count >= LOSSES_TO_FAIL)
+    }
+
+    /// Whether its link is why it is marked.
+    pub(super) fn failed_by_link(&self) -> bool {
+        self.failure
+            .is_some_and(|failure| failure.cause == Cause::Link)
     }
 
     /// What the probes of `family` tell, the newest of which was lost, together with the other

@@ -19,7 +19,8 @@
 //!
 //! A member finds out about itself: link lost, probes lost, mended. What that means is decided here,
 //! for it takes the other members' testimony: an interface fails alone if another one still hears
-//! its targets, otherwise the whole group has failed and no interface is to blame.
+//! its targets, otherwise the whole group has failed and no interface is to blame, or hosts have gone that
+//! nobody had asked to probe.
 
 mod confirm;
 mod damping;
@@ -191,8 +192,9 @@ impl Detection {
 
     /// Takes the interfaces to watch, all of them, with their present link state, group and test
     /// addresses. New ones start [`Health::Ok`]; ones that are no longer there are forgotten.
-    /// One that was marked failed, or joins a group that failed, is [`Health::Failed`] until its
-    /// probes or, where it cannot probe, its link have shown that it works.
+    /// One that was marked failed, or joins a group that failed, is [`Health::Failed`] until its probes
+    /// have shown that it works; where it cannot probe its link shows that, where it finds nobody to probe after
+    /// the quiet period, or as soon as no other works.
     pub fn watch(&mut self, now: Time, watched: BTreeMap<InterfaceName, Watched>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let same = watched.len() == self.members.len()
@@ -242,7 +244,8 @@ impl Detection {
 
     /// Takes the gateways of the routing table, host routes' first, and the host's own addresses,
     /// which are never targets.
-    pub fn routers(&mut self, _now: Time, gateways: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
+    pub fn routers(&mut self, now: Time, gateways: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
+        let mut findings = Vec::new();
         let own: BTreeSet<_> = own.iter().copied().collect();
         let mut seen = BTreeSet::new();
         let gateways: Vec<_> = gateways
@@ -254,8 +257,9 @@ impl Detection {
             self.own = own;
             self.gateways = gateways;
             self.retarget();
+            self.review(now, &[], &mut findings);
         }
-        Vec::new()
+        findings
     }
 
     /// Whether every probe's fate is told from now on, as [`Finding::Probed`].

@@ -91,8 +91,11 @@ pub(super) struct Prober {
     /// Whether it was said that targets do not answer though they are there.
     targets_blamed: bool,
     extra_turn: usize,
-    /// Whom the kernel knows as neighbours: asked in turn while hosts are looked for.
+    /// Whom the kernel knows as neighbours, and whom it may have forgotten: asked in turn while hosts are
+    /// looked for.
     candidates: Vec<IpAddr>,
+    /// Hosts that were probed until all of them fell silent.
+    former: Vec<IpAddr>,
     /// From when on the kernel may be asked for neighbours again.
     look_at: Time,
     looks: bool,
@@ -126,6 +129,7 @@ impl Prober {
             targets_blamed: false,
             extra_turn: 0,
             candidates: Vec::new(),
+            former: Vec::new(),
             look_at: now,
             looks: false,
             tells: false,
@@ -254,6 +258,12 @@ impl Prober {
     pub(super) fn forget_hosts(&mut self) {
         self.confirmation = None;
         self.history.void_all();
+        let hosts: Vec<IpAddr> = self.targets.hosts().collect();
+        if !hosts.is_empty() {
+            self.former = hosts;
+            let neighbours = std::mem::take(&mut self.candidates);
+            self.set_candidates(neighbours.into_iter());
+        }
         self.targets.flush_hosts();
     }
 
@@ -406,8 +416,12 @@ impl Prober {
     pub(super) fn set_candidates(&mut self, neighbours: impl Iterator<Item = IpAddr>) {
         /// A switch segment may have thousands.
         const MOST: usize = 64;
-        let candidates = neighbours.filter(|&address| self.means.reaches(address));
+        let former = std::mem::take(&mut self.former);
+        let neighbours = neighbours.filter(|address| !former.contains(address));
+        let candidates = former.iter().copied().chain(neighbours);
+        let candidates = candidates.filter(|&address| self.means.reaches(address));
         self.candidates = candidates.take(MOST).collect();
+        self.former = former;
     }
 
     /// Whether the kernel is to be asked for neighbours.

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod calm;
 mod confirm;
+mod hosts;
 mod links;
 mod probes;
 mod solicit;

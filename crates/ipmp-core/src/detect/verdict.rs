@@ -8,6 +8,20 @@ use super::{Detection, Finding};
 use crate::message::Message;
 use crate::{GroupName, InterfaceName, Time};
 
+/// Who or what is to blame for a loss.
+enum Blame {
+    /// Nobody: it is known, or does not count any more.
+    Nobody,
+    /// Targets that are there, and answer no echo requests.
+    Echoes,
+    /// Hosts that were found for a group and may be gone, all of them.
+    Hosts(GroupName),
+    /// The interface alone. Of one whose group has failed it `is_told` no more.
+    Interface { is_told: bool },
+    /// All interfaces of its group.
+    Group(GroupName, Blackout),
+}
+
 impl Detection {
     /// Draws the consequences of what members found out about themselves, and says them.
     pub(super) fn settle(
@@ -22,7 +36,7 @@ impl Detection {
                 member.mark(now, Cause::Link);
             }
         }
-        let mended: Vec<_> = turns
+        let mut mended: Vec<_> = turns
             .iter()
             .filter(|(_, turn)| *turn == Turn::Mended)
             .map(|(name, _)| name.clone())
@@ -33,10 +47,17 @@ impl Detection {
             }
         }
         for (name, turn) in turns {
-            match *turn {
-                Turn::LinkLost | Turn::Marked => self.blame(now, name, None, findings),
-                Turn::ProbesLost(since) => self.blame(now, name, Some(since), findings),
-                Turn::Mended | Turn::Asks => {}
+            let since = match *turn {
+                Turn::LinkLost | Turn::Marked => None,
+                Turn::ProbesLost(since) => Some(since),
+                Turn::Mended | Turn::Asks => continue,
+            };
+            match self.who_is_to_blame(name, since) {
+                Blame::Nobody => {}
+                Blame::Echoes => self.acquit(name, findings),
+                Blame::Hosts(group) => mended.extend(self.forget_hosts(now, &group, findings)),
+                Blame::Interface { is_told } => self.fail(now, name, since, is_told, findings),
+                Blame::Group(group, how) => self.black_out(now, &group, how, findings),
             }
         }
         self.review_groups(findings);
@@ -49,79 +70,121 @@ impl Detection {
         }
     }
 
-    /// Decides whether an interface failed or its whole group did. `since` is when the loss of its
-    /// probes began; without it the interface is marked already.
-    fn blame(
+    /// Decides who is to blame for what an interface lost. `since` is when the loss of its probes began;
+    /// without it the interface is marked already.
+    fn who_is_to_blame(&self, interface: &InterfaceName, since: Option<Time>) -> Blame {
+        let Some(member) = self.members.get(interface) else {
+            return Blame::Nobody;
+        };
+        // With all others, a moment ago.
+        if since.is_some() && (member.is_marked() || !member.loses_probes()) {
+            return Blame::Nobody;
+        }
+        let key = &member.watched.group;
+        let others = || {
+            let others = self.members.iter().filter(|(other, member)| {
+                *other != interface && key.is_some() && member.watched.group == *key
+            });
+            others.map(|(_, member)| member)
+        };
+        let heard_by_others = others().any(|member| member.witness().contradicts(since));
+        if let Some(since) = since
+            && !heard_by_others
+            && member.hears_neighbours(since)
+        {
+            return Blame::Echoes;
+        }
+        // Where echoes are limited nobody may have heard one since then. Who hears the link layer, where
+        // this one does not even do that, works.
+        let is_only_here = heard_by_others
+            || since.is_some_and(|since| others().any(|member| member.hears_neighbours(since)));
+        let group = key.as_ref().filter(|_| !member.watched.offline);
+        let Some(group) = group else {
+            return Blame::Interface { is_told: true };
+        };
+        if since.is_some() && !is_only_here && self.may_lack_hosts(group) {
+            return Blame::Hosts(group.clone());
+        }
+        if self.is_group_failed(group) {
+            return Blame::Interface { is_told: false };
+        }
+        if is_only_here {
+            return Blame::Interface { is_told: true };
+        }
+        let how = since.map_or(Blackout::Links, |_| Blackout::Targets);
+        Blame::Group(group.clone(), how)
+    }
+
+    /// Whether the silence of all members of a group may come from this alone: the hosts that were found for
+    /// them are gone. Nobody has named targets, and of one member nobody even asked that it be probed.
+    fn may_lack_hosts(&self, group: &GroupName) -> bool {
+        let working = || {
+            let members = self.members.values();
+            members.filter(|m| m.watched.group.as_ref() == Some(group) && m.works())
+        };
+        !working().any(Member::probes_routers) && working().any(Member::probes_unasked)
+    }
+
+    /// Lets all members of a group look for other hosts; those that their links repair by that.
+    fn forget_hosts(
+        &mut self,
+        now: Time,
+        group: &GroupName,
+        findings: &mut Vec<Finding>,
+    ) -> Vec<InterfaceName> {
+        let key = Some(group.clone());
+        let mut repaired = Vec::new();
+        let Some(state) = self.groups.get_mut(&key) else {
+            return repaired;
+        };
+        if state.tells_of_hosts(now) {
+            let group = group.clone();
+            findings.push(Finding::Say(Message::HostsSilent { group }));
+        }
+        for (name, member) in self.members.iter_mut() {
+            if member.watched.group == key {
+                member.forget_hosts();
+                if member.judge_repair(now, state.settings()).is_some() {
+                    member.unmark();
+                    repaired.push(name.clone());
+                }
+            }
+        }
+        repaired
+    }
+
+    /// Drops a suspicion, as targets are to blame that answer on the link layer only.
+    fn acquit(&mut self, interface: &InterfaceName, findings: &mut Vec<Finding>) {
+        let member = self.members.get_mut(interface);
+        if member.is_some_and(Member::acquit) {
+            findings.push(Finding::Say(Message::TargetsSilent {
+                interface: interface.clone(),
+            }));
+        }
+    }
+
+    /// Takes it that an interface failed alone. With its group's failure all was told.
+    fn fail(
         &mut self,
         now: Time,
         interface: &InterfaceName,
         since: Option<Time>,
+        is_told: bool,
         findings: &mut Vec<Finding>,
     ) {
         let Some(member) = self.members.get_mut(interface) else {
             return;
         };
-        // With the whole group, a moment ago.
-        if since.is_some() && member.is_marked() {
-            return;
-        }
-        let key = member.watched.group.clone();
-        let offline = member.watched.offline;
-        let others = || {
-            let others = self.members.iter().filter(|(other, member)| {
-                *other != interface && key.is_some() && member.watched.group == key
-            });
-            others.map(|(_, member)| member)
-        };
-        let heard_by_others = others().any(|member| member.witness().contradicts(since));
-        // Where echoes are limited nobody may have heard one since then. Who hears the link layer, where
-        // this one does not even do that, works.
-        let is_only_here = heard_by_others
-            || since.is_some_and(|since| others().any(|member| member.hears_neighbours(since)));
-        let Some(member) = self.members.get_mut(interface) else {
-            return;
-        };
-        if let Some(since) = since {
-            if !heard_by_others && member.hears_neighbours(since) {
-                if member.acquit() {
-                    findings.push(Finding::Say(Message::TargetsSilent {
-                        interface: interface.clone(),
-                    }));
-                }
-                return;
-            }
-            if let Some(group) = key.as_ref().filter(|_| !is_only_here)
-                && self.loses_hosts(group)
-            {
-                findings.push(Finding::Say(Message::HostsSilent {
-                    group: group.clone(),
-                }));
-                return;
-            }
-        }
-        let is_failed = match (&key, self.groups.get(&key)) {
-            (Some(group), Some(state)) if !offline => {
-                if state.failed.is_none() && !is_only_here {
-                    let how = since.map_or(Blackout::Links, |_| Blackout::Targets);
-                    self.black_out(now, group, how, findings);
-                    return;
-                }
-                state.failed.is_some()
-            }
-            _ => false,
-        };
-        if let Some(member) = self.members.get_mut(interface).filter(|_| since.is_some()) {
+        if since.is_some() {
             member.mark(now, Cause::Probes);
         }
-        if is_failed {
-            return;
-        }
-        findings.push(Finding::Say(Message::NicFailed {
-            interface: interface.clone(),
-            group: key.clone(),
-        }));
-        if let Some(member) = self.members.get_mut(interface) {
-            let settings = self.settings.of(key.as_ref());
+        if is_told {
+            let group = member.watched.group.clone();
+            findings.push(Finding::Say(Message::NicFailed {
+                interface: interface.clone(),
+                group: group.clone(),
+            }));
+            let settings = self.settings.of(group.as_ref());
             member.punish(now, interface, settings, findings);
         }
     }
@@ -141,35 +204,19 @@ impl Detection {
             group: group.clone(),
         }));
         for member in self.members.of_mut(group) {
-            if member.watched.offline || member.is_marked() {
-                continue;
+            // A link that is back is no evidence any more where all lose their targets.
+            let is_link_belied =
+                how == Blackout::Targets && member.link_is_up() && member.failed_by_link();
+            if !member.watched.offline && (!member.is_marked() || is_link_belied) {
+                member.mark(now, Cause::Probes);
             }
-            member.mark(now, Cause::Probes);
             if how == Blackout::Targets {
-                member.probers_mut().for_each(|p| p.targets.flush_hosts());
+                member.forget_hosts();
             }
         }
     }
 
-    /// Whether the silence of all working members of a group says nothing of them: nobody asked for probes
-    /// of one of them, and the hosts that were chosen for it may be gone. Then all of them forget their hosts,
-    /// and have lost nothing. Those marked before have still to be answered.
-    fn loses_hosts(&mut self, group: &GroupName) -> bool {
-        let working = || {
-            let members = self.members.values();
-            members.filter(|m| m.watched.group.as_ref() == Some(group) && m.works())
-        };
-        let is_excused = working().any(Member::asks_hosts_unasked);
-        if is_excused {
-            let working = self.members.of_mut(group).filter(|member| member.works());
-            for prober in working.flat_map(Member::probers_mut) {
-                prober.forget_hosts();
-            }
-        }
-        is_excused
-    }
-
-    /// Where nothing works, those that are only held back for calm's sake are taken.
+    /// Where nothing works, those that are only held back are taken: see [`Member::is_held_back`].
     pub(super) fn release_held(&mut self, now: Time, findings: &mut Vec<Finding>) {
         let working: BTreeSet<Option<GroupName>> = self
             .members

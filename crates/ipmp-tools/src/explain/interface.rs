@@ -122,7 +122,10 @@ fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<Stri
                 .to_owned(),
         ],
         InterfaceState::Failed => vec![
-            format!("{link}. It was marked failed by hand, or before in.mpathd was started."),
+            format!(
+                "{link}. It was marked failed by hand, before in.mpathd was started, or when probes \
+                 were lost, and there is nobody to ask now whether it works."
+            ),
             format!("To mark it repaired: ifconfig {name} -failed."),
         ],
         InterfaceState::Unknown => vec![

@@ -5,7 +5,7 @@ use crate::detect::simulation::modern;
 use crate::detect::{Advertisement, Solicitation};
 use crate::{InterfaceAddress, MacAddress, ProbeMethod, Settings};
 
-const fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -16,7 +16,7 @@ fn with_method(time: u64, method: ProbeMethod) -> Settings {
 }
 
 /// Interfaces of one group without test addresses; its data addresses are on these subnets.
-fn bare(count: usize, subnets: &[&str]) -> Vec<Nic> {
+pub(super) fn bare(count: usize, subnets: &[&str]) -> Vec<Nic> {
     let mut nics = nics(&vec![&[][..]; count]);
     for nic in &mut nics {
         nic.watched.subnets = subnets
@@ -30,7 +30,7 @@ fn bare(count: usize, subnets: &[&str]) -> Vec<Nic> {
     nics
 }
 
-fn world_of(settings: Settings, nics: Vec<Nic>, peers: &[&str]) -> World {
+pub(super) fn world_of(settings: Settings, nics: Vec<Nic>, peers: &[&str]) -> World {
     let peers = peers.iter().map(|address| peer(address, false)).collect();
     let mut world = World::new(settings, 11, nics, peers);
     world.watch();
@@ -237,125 +237,4 @@ fn named_targets_and_nobody_else() {
     assert_eq!(probing.mode, TargetMode::Routes);
     assert_eq!(probing.targets[0].address.to_string(), "10.0.0.254");
     assert_eq!(probing.targets.len(), 1);
-}
-
-/// Hosts that the kernel knows, and no router.
-fn among_hosts(nics: Vec<Nic>, hosts: &[&str]) -> World {
-    let mut world = world_of(modern(ms(1_000)), nics, hosts);
-    world.peers.iter_mut().for_each(|peer| peer.known = true);
-    world.run(ms(20_000));
-    world
-}
-
-#[test]
-fn hosts_that_go_are_no_failure_where_nobody_asked_for_probes() {
-    let silent =
-        "No host answers on any interface of group g any more; until one does, links alone decide";
-    let mut world = among_hosts(bare(2, &["10.0.0.0/24"]), &["10.0.0.50", "10.0.0.51"]);
-    for _ in 0..2 {
-        world.peers.iter_mut().for_each(|peer| peer.alive = false);
-        world.run(ms(5_000));
-        assert_eq!(said(&mut world), [silent]);
-        assert_eq!(health(&world), [Ok, Ok]);
-        assert_eq!(
-            world.detection.probing(&name(0))[0].mode,
-            TargetMode::Disabled
-        );
-        world.peers[1].alive = true;
-        world.run(ms(10_000));
-        assert_eq!(world.detection.probing(&name(0))[0].mode, TargetMode::Arp);
-    }
-    world.nics[1].broken = [true, true];
-    world.run(ms(1_000));
-    assert_eq!(said(&mut world), ["ge1 failed"]);
-    // One that had failed before has still to show that it works.
-    world.peers[1].alive = false;
-    world.run(ms(20_000));
-    assert_eq!(said(&mut world), [silent]);
-    assert_eq!(health(&world), [Ok, Failed]);
-    world.nics[1].broken = [false, false];
-    world.peers[0].alive = true;
-    world.run(ms(10_000));
-    assert_eq!(said(&mut world), ["ge1 repaired"]);
-}
-
-#[test]
-fn a_member_with_test_address_is_not_blamed_where_another_lives_by_its_link() {
-    let mut mixed = bare(1, &["10.0.0.0/24"]);
-    mixed.push(nic(1, V4));
-    let mut world = among_hosts(mixed, &["10.0.0.50"]);
-    world.peers[0].alive = false;
-    world.run(ms(5_000));
-    assert_eq!(health(&world), [Ok, NoTargets]);
-    assert_eq!(said(&mut world).len(), 1);
-}
-
-#[test]
-fn a_link_that_comes_back_in_a_dark_group_is_no_evidence() {
-    let mut world = among_hosts(nics(&[V4, V4]), &["10.0.0.50"]);
-    world.set_link(0, false);
-    world.run(ms(1_000));
-    world.set_link(0, true);
-    world.run(ms(500));
-    world.peers[0].alive = false;
-    world.run(ms(5_000));
-    assert_eq!(
-        said(&mut world),
-        ["ge0 down", "ge0 failed", "ge0 up", "g failed"]
-    );
-    assert_eq!(health(&world), [Failed, Failed]);
-    world.peers[0].alive = true;
-    world.run(ms(10_000));
-    assert_eq!(health(&world), [Ok, Ok]);
-}
-
-/// Who is to be asked is found only after a while.
-#[test]
-fn who_was_failed_before_is_not_in_use_before_anybody_was_asked() {
-    for (count, works, expected) in [
-        (2, false, [Failed, Failed, Failed]),
-        (2, true, [Failed, Ok, Ok]),
-        // It is better than none, and finds nobody.
-        (1, false, [Ok, Ok, Ok]),
-        (1, true, [Ok, Ok, Ok]),
-    ] {
-        let mut nics = bare(count, &["10.0.0.0/24"]);
-        nics[0].watched.failed = true;
-        nics[0].broken = [!works, !works];
-        let mut world = world_of(modern(ms(1_000)), nics, &["10.0.0.50"]);
-        world.peers[0].known = true;
-        for (after, expected) in [0, 10, 110].into_iter().zip(expected) {
-            world.run(Duration::from_secs(after));
-            assert_eq!(health(&world)[0], expected, "{count} {works} {after}");
-        }
-    }
-    // Nobody is there.
-    let mut nics = bare(2, &["10.0.0.0/24"]);
-    nics[0].watched.failed = true;
-    let mut world = world_of(modern(ms(1_000)), nics, &[]);
-    assert_eq!(health(&world)[0], Failed);
-    world.run(Duration::from_mins(2));
-    assert_eq!(health(&world)[0], Ok);
-}
-
-#[test]
-fn a_gateway_that_goes_repairs_nobody_unless_nobody_else_works() {
-    let mut world = world_of(
-        modern(ms(1_000)),
-        bare(2, &["10.0.0.0/24"]),
-        &["10.0.0.254"],
-    );
-    world.route(&[0]);
-    world.run(ms(20_000));
-    world.nics[1].broken = [true, true];
-    world.run(ms(2_000));
-    world.route(&[]);
-    world.run(ms(10_000));
-    assert_eq!(said(&mut world), ["ge1 failed"]);
-    assert_eq!(health(&world), [Ok, Failed]);
-    world.set_link(0, false);
-    assert_eq!(
-        said(&mut world),
-        ["ge0 down", "g failed", "g repaired by ge1", "ge1 repaired"]
-    );
 }
