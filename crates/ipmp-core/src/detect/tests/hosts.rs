@@ -246,11 +246,10 @@ enum Step {
     Run(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// What no interface may fail by. (Hosts that go one after the other may seem to be one: what the last of
+/// them answers here was asked after the first fell silent there.)
+fn harmless() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => (0..4_usize, any::<bool>()).prop_map(|(nic, on)| Step::Break(nic, on)),
-        2 => (0..4_usize, any::<bool>()).prop_map(|(nic, on)| Step::Link(nic, on)),
-        3 => (0..6_usize, any::<bool>()).prop_map(|(host, on)| Step::Host(host, on)),
         2 => any::<bool>().prop_map(Step::Hosts),
         1 => (1..300_u64).prop_map(Step::Stall),
         3 => (1..3_000_u64).prop_map(Step::Run),
@@ -258,10 +257,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Whether it may make an interface fail. Hosts that go one after the other may: what the last one answers
-/// here was asked after the first was silent there.
-fn is_fault(step: &Step) -> bool {
-    matches!(step, Step::Break(..) | Step::Link(..) | Step::Host(..))
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..4_usize, any::<bool>()).prop_map(|(nic, on)| Step::Break(nic, on)),
+        2 => (0..4_usize, any::<bool>()).prop_map(|(nic, on)| Step::Link(nic, on)),
+        3 => (0..6_usize, any::<bool>()).prop_map(|(host, on)| Step::Host(host, on)),
+        7 => harmless(),
+    ]
 }
 
 fn live(count: usize, hosts: usize, steps: &[Step]) {
@@ -285,7 +287,8 @@ fn live(count: usize, hosts: usize, steps: &[Step]) {
             Step::Break(..) | Step::Link(..) | Step::Host(..) => {}
         }
     }
-    if !steps.iter().any(is_fault) {
+    let is_harmless = |step: &Step| matches!(step, Step::Hosts(_) | Step::Stall(_) | Step::Run(_));
+    if steps.iter().all(is_harmless) {
         let is_of_hosts = |message: &Message| {
             matches!(
                 message,
@@ -329,7 +332,7 @@ proptest! {
     fn whatever_all_hosts_do_together_nobody_fails(
         count in 1..=4_usize,
         hosts in 1..=6_usize,
-        steps in vec(step().prop_filter("no fault", |step| !is_fault(step)), 1..30),
+        steps in vec(harmless(), 1..30),
     ) {
         live(count, hosts, &steps);
     }
