@@ -95,6 +95,9 @@ pub struct Saved {
     pub places: Vec<(LogicalName, Family, LogicalName)>,
     /// Interfaces that are marked failed.
     pub failed: BTreeSet<InterfaceName>,
+    /// Those of them whose probes were lost while their link was up.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub silent: BTreeSet<InterfaceName>,
     /// Sysctls as they were before their interface joined a group.
     pub sysctls: Vec<(InterfaceName, Sysctl, i32)>,
     /// Addresses as they were before they became ours, by the interface they are on.
@@ -118,7 +121,7 @@ pub struct Saved {
 
 impl Saved {
     /// Version of the format that is written. One that is newer is not read.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 }
 
 /// What a nexthop object of ours is for.

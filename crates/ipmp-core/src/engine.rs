@@ -74,6 +74,8 @@ pub struct Engine {
     places: BTreeMap<LogicalKey, LogicalName>,
     /// Interfaces marked failed. Outlives the daemon, as the flag did in the original kernel.
     failed: BTreeSet<InterfaceName>,
+    /// Those of them whose probes were lost while their link was up: of them a link says little.
+    silent: BTreeSet<InterfaceName>,
     /// Interfaces whose hardware address another member of their group has: offline until it has not.
     duplicates: BTreeMap<InterfaceName, InterfaceName>,
     /// Interfaces put back into service, whose addresses come home even with `FAILBACK=no`.
@@ -138,6 +140,7 @@ impl Engine {
                 .map(|(home, family, place)| ((home.clone(), *family), place.clone()))
                 .collect(),
             failed: saved.failed.clone(),
+            silent: saved.silent.clone(),
             duplicates: BTreeMap::new(),
             returning: BTreeSet::new(),
             sysctls: saved

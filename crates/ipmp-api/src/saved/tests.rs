@@ -12,8 +12,11 @@ use super::*;
 /// route went through ge1.
 const VERSION_1: &str = include_str!("version-1.json");
 
-/// All that can be saved.
+/// All that could be saved in version 2: nothing of who was silent, and routes of the main table only.
 const VERSION_2: &str = include_str!("version-2.json");
+
+/// All that can be saved.
+const VERSION_3: &str = include_str!("version-3.json");
 
 fn sample() -> Saved {
     let mut saved = Saved {
@@ -170,6 +173,10 @@ fn everything() -> Saved {
         },
         source: Some("192.168.0.88".parse().unwrap()),
     };
+    let policy = Route {
+        table: 100,
+        ..shadowed.clone()
+    };
     let found = Address {
         index: 3,
         address: on("192.168.0.88", 24),
@@ -188,7 +195,7 @@ fn everything() -> Saved {
         },
     };
     Saved {
-        version: 2,
+        version: 3,
         asked: Asked {
             interfaces: [
                 (ge0, interface(false, true)),
@@ -204,10 +211,13 @@ fn everything() -> Saved {
             "ge0:2".parse().unwrap(),
         )],
         failed: ["ge1".parse().unwrap()].into(),
+        silent: ["ge1".parse().unwrap()].into(),
         sysctls: vec![("ge0".parse().unwrap(), Sysctl::ArpIgnore, 0)],
         found: [(ge1, vec![found])].into(),
         nexthops: vec![(NexthopKey::Link(hop), 1_229_979_648), (group, 7)],
-        shadowed: vec![("ge0".parse().unwrap(), shadowed)],
+        shadowed: [shadowed, policy]
+            .map(|route| ("ge0".parse().unwrap(), route))
+            .into(),
         retired: vec![(2, on("fd00::86", 64))],
         unfinished: vec![Operation::SetUp { index: 2, up: true }],
         links: [
@@ -223,9 +233,19 @@ fn the_format_is_that_of_its_version() {
     // If this differs, earlier daemons of this version call it damaged: it is to be the next version, with
     // a file of its own here, and this one is to be read by the test below.
     let written = serde_json::to_string_pretty(&everything()).unwrap();
-    assert_eq!(written, VERSION_2.trim_end(), "{written}");
-    let read = take(Path::new("state"), VERSION_2.as_bytes()).unwrap();
+    assert_eq!(written, VERSION_3.trim_end(), "{written}");
+    let read = take(Path::new("state"), VERSION_3.as_bytes()).unwrap();
     assert_eq!(read, everything());
+}
+
+#[test]
+fn version_2_is_read() {
+    let mut expected = everything();
+    expected.version = 2;
+    expected.silent.clear();
+    expected.shadowed.pop();
+    let read = take(Path::new("state"), VERSION_2.as_bytes()).unwrap();
+    assert_eq!(read, expected);
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub struct Watched {
     /// Whether the interface was marked failed when detection first hears of it (the flag outlives
     /// the daemon).
     pub failed: bool,
+    /// Whether it was marked as its probes were lost while its link was up.
+    pub silent: bool,
 }
 
 /// What detection thinks of an interface.

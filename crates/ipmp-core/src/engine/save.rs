@@ -16,6 +16,7 @@ impl Engine {
                 .map(|((home, family), place)| (home.clone(), *family, place.clone()))
                 .collect(),
             failed: self.failed.clone(),
+            silent: self.silent.clone(),
             sysctls: self
                 .sysctls
                 .iter()

@@ -255,6 +255,7 @@ impl Engine {
         self.index.renew_asked(&self.asked);
         self.places.clear();
         self.failed.clear();
+        self.silent.clear();
         self.returning.clear();
         self.retired.clear();
         self.raising.clear();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::{Engine, report};
 use crate::detect::{Health, Watched};
 use crate::kernel::{LinkKind, PROTOCOL, TABLE_MAIN, Via};
+use crate::record::Cause;
 use crate::{
     Action, Family, Flags, GroupName, InterfaceAddress, InterfaceName, MacAddress, Message, Time,
 };
@@ -139,6 +140,18 @@ impl Engine {
                 || (is_absent && self.asked.interfaces.contains_key(name))
         });
         self.failed = failed;
+        for name in &self.failed {
+            match self.detection.declared(name).map(|declared| declared.cause) {
+                Some(Cause::ProbesLost) => {
+                    self.silent.insert(name.clone());
+                }
+                Some(Cause::FailedBefore) => {}
+                _ => {
+                    self.silent.remove(name);
+                }
+            }
+        }
+        self.silent.retain(|name| self.failed.contains(name));
     }
 
     /// An interface tells its neighbours again what it has: after its repair they may have forgotten.
@@ -195,6 +208,7 @@ impl Engine {
                 link_local: link_locals.get(&link.index).copied(),
                 subnets: subnets.get(&self.domain(name)).cloned().unwrap_or_default(),
                 failed: self.failed.contains(name),
+                silent: self.silent.contains(name),
             };
             watched.insert(name.clone(), entry);
         }

@@ -17,6 +17,7 @@ tests![
     restart_in_peace_is_not_noticed,
     fault_while_the_daemon_is_dead,
     repair_while_the_daemon_is_dead,
+    who_was_silent_stays_out_of_use_while_nobody_was_asked,
     daemon_killed_at_any_moment_of_failover,
     daemon_killed_at_any_moment_of_failback,
     daemon_killed_while_it_is_asked_is_followed_by_the_next,
@@ -82,6 +83,31 @@ fn repair_while_the_daemon_is_dead() -> Result<(), Failed> {
         bed.types("in.mpathd")?;
         bed.awaits_holder(DATA1, "ge1")?;
     }
+    Ok(())
+}
+
+/// There is neither a router nor a test address: whom to ask a new daemon has to find first.
+fn who_was_silent_stays_out_of_use_while_nobody_was_asked() -> Result<(), Failed> {
+    let bed = Bed::new(QUICK)?;
+    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
+    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
+    // From here on the kernel knows host2 as a neighbour.
+    let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
+    bed.awaits_probes(&["ge0", "ge1"])?;
+    drop(pings);
+    bed.fails(Fault::Silence, &bed.ge1)?;
+    bed.awaits_holder(DATA1, "ge0")?;
+    let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
+    for _ in 0..3 {
+        bed.kills_daemon()?;
+        bed.types("in.mpathd")?;
+        bed.awaits_probes(&["ge0"])?;
+    }
+    for ping in pings {
+        loses_nothing("ping", &ping.stop()?)?;
+    }
+    bed.repairs(&bed.ge1)?;
+    bed.awaits_holder(DATA1, "ge1")?;
     Ok(())
 }
 

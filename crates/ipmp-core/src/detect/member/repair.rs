@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | by its link | when they answer | when its link is up | when its link is up |
 //! | by its probes | when they answer | when its link is up and no other member works | when some are found and answer |
-//! | before our time | when they answer | the same; after a while as by its link | after a while as by its link |
+//! | before our time | when they answer | as by what it failed; after a while as by its link | after a while as by its link |
 //! | by hand | by hand | by hand | by hand |
 //!
 //! One that has no means to probe is repaired by its link.
@@ -41,14 +41,14 @@ impl Member {
             .and_then(|half_life| self.damping.held_until(half_life));
         // What the flap hold is about is the link; where probes tell, they tell more.
         let flaps = self.link.held_until().filter(|_| self.link_decides());
-        // Of a failure that probes found the link alone says little; and of one from before our time, as long as
+        // Of a failure that probes found the link alone says little; if that was before our time, as long as
         // somebody to probe may be found.
         let unasked = match failure.cause {
             Cause::Probes if self.lacks_targets() => {
                 self.held_until = None;
                 return None;
             }
-            Cause::Adopted(until) if self.lacks_targets() => Some(until),
+            Cause::Adopted(until) if self.lacks_targets() && self.watched.silent => Some(until),
             _ => None,
         };
         self.held_until = [Some(since + settings.hold_down), damped, flaps, unasked]

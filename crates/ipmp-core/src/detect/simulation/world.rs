@@ -127,6 +127,7 @@ pub(in crate::detect) fn nic(number: u8, families: &[Family]) -> Nic {
             link_local: None,
             subnets: Vec::new(),
             failed: false,
+            silent: false,
         },
         broken: [false, false],
         proxied: false,

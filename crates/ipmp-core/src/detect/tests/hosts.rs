@@ -91,6 +91,7 @@ fn who_was_failed_before_is_not_in_use_before_anybody_was_asked() {
     ] {
         let mut nics = bare(count, &["10.0.0.0/24"]);
         nics[0].watched.failed = true;
+        nics[0].watched.silent = true;
         nics[0].broken = [!works, !works];
         let mut world = world_of(modern(ms(1_000)), nics, &["10.0.0.50"]);
         world.peers[0].known = true;
@@ -102,9 +103,15 @@ fn who_was_failed_before_is_not_in_use_before_anybody_was_asked() {
     // Nobody is there.
     let mut nics = bare(2, &["10.0.0.0/24"]);
     nics[0].watched.failed = true;
+    nics[0].watched.silent = true;
     let mut world = world_of(modern(ms(1_000)), nics, &[]);
     assert_eq!(health(&world)[0], Failed);
     world.run(Duration::from_mins(2));
+    assert_eq!(health(&world)[0], Ok);
+    // It was its link.
+    let mut nics = bare(2, &["10.0.0.0/24"]);
+    nics[0].watched.failed = true;
+    let world = world_of(modern(ms(1_000)), nics, &[]);
     assert_eq!(health(&world)[0], Ok);
 }
 
