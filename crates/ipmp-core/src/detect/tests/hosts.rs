@@ -247,17 +247,19 @@ enum Step {
     Link(usize, bool),
     /// A host is switched on or off.
     Host(usize, bool),
-    /// All of them are.
-    Hosts(bool),
+    /// All of them are, for some time; the daemon stands still for a moment a moment later.
+    Hosts(bool, u64, u64),
     Stall(u64),
     Run(u64),
 }
 
 /// What no interface may fail by. (Hosts that go one after the other may seem to be one: what the last of
-/// them answers here was asked after the first fell silent there.)
+/// them answers here was asked after the first fell silent there. So may those that are back in the very
+/// moment in which silence has lasted long enough.)
 fn harmless() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => any::<bool>().prop_map(Step::Hosts),
+        2 => (any::<bool>(), 0..300_u64, 0..200_u64)
+            .prop_map(|(on, before, stall)| Step::Hosts(on, before, stall)),
         1 => (1..300_u64).prop_map(Step::Stall),
         3 => (1..3_000_u64).prop_map(Step::Run),
         1 => (3_000..30_000_u64).prop_map(Step::Run),
@@ -288,13 +290,18 @@ fn live(count: usize, hosts: usize, steps: &[Step]) {
             Step::Break(nic, on) if nic < count => world.nics[nic].broken = [on, on],
             Step::Link(nic, on) if nic < count => world.set_link(nic, on),
             Step::Host(host, on) if host < hosts => world.peers[host].alive = on,
-            Step::Hosts(on) => world.peers.iter_mut().for_each(|peer| peer.alive = on),
+            Step::Hosts(on, before, stall) => {
+                world.peers.iter_mut().for_each(|peer| peer.alive = on);
+                world.run(ms(before));
+                world.stall(ms(stall));
+                world.run(ms(3_000));
+            }
             Step::Stall(time) => world.stall(ms(time)),
             Step::Run(time) => world.run(ms(time)),
             Step::Break(..) | Step::Link(..) | Step::Host(..) => {}
         }
     }
-    let is_harmless = |step: &Step| matches!(step, Step::Hosts(_) | Step::Stall(_) | Step::Run(_));
+    let is_harmless = |step: &Step| matches!(step, Step::Hosts(..) | Step::Stall(_) | Step::Run(_));
     if steps.iter().all(is_harmless) {
         let is_of_hosts = |message: &Message| {
             matches!(
