@@ -194,7 +194,7 @@ pub struct Interface {
     /// it.
     #[serde(default)]
     pub refused: Option<String>,
-    /// Until when it counts as failed though everything says that it works again: it failed too often of late,
+    /// Until when it counts as failed though nothing says any more that it does not work: it failed too often of late,
     /// or is to prove itself for longer. Only as long as another member works.
     #[serde(default)]
     pub held_until: Option<Time>,

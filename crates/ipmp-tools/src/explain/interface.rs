@@ -102,7 +102,7 @@ fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<Stri
             .to_owned(),
         ],
         InterfaceState::Failed if let Some(until) = interface.held_until => vec![
-            format!("{link}, and everything says that it works again."),
+            format!("{link}, and nothing says any more that it does not work."),
             format!(
                 "It is held back, so that addresses do not go to and fro: it is in use again in {} \
                  s if that lasts, or at once if no other member works.",

@@ -13,7 +13,7 @@ use super::{Cause, Failure, Member, Turn};
 use crate::{GroupSettings, Time};
 
 impl Member {
-    /// Whether everything says that it works again, and nothing holds it back.
+    /// Whether nothing says any more that it does not work, and nothing holds it back.
     pub(in super::super) fn judge_repair(
         &mut self,
         now: Time,
