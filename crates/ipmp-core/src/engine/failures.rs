@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::Time;
+use crate::kernel::PROTOCOL;
 use crate::plan::Operation;
 use crate::snapshot::Failing;
 
@@ -32,8 +33,9 @@ struct Failure {
 }
 
 impl Failures {
-    /// Notes that an operation failed at `now`, and why; whether it is the first time.
+    /// Notes that an operation failed at `now`, and why; whether that is to be told, which it is once.
     pub(super) fn note(&mut self, now: Time, operation: Operation, reason: String) -> bool {
+        let told = if leans(&operation) { 2 } else { 1 };
         let failure = self.0.entry(operation).or_insert_with(|| Failure {
             since: now,
             times: 0,
@@ -46,7 +48,7 @@ impl Failures {
                 .saturating_mul(1 << failure.times.min(10))
                 .min(MAX_PAUSE);
         failure.times = failure.times.saturating_add(1);
-        failure.times == 1
+        failure.times == told
     }
 
     /// Notes that an operation was done.
@@ -84,6 +86,16 @@ impl Failures {
     pub(super) fn next_deadline(&self, is_free: impl Fn(&Operation) -> bool) -> Option<Time> {
         let free = self.0.iter().filter(|(operation, _)| is_free(operation));
         free.map(|(_, failure)| failure.again).min()
+    }
+}
+
+/// Whether an operation needs nexthops or addresses that may be gone already, with a link of whose loss the kernel
+/// is about to tell. Then it means nothing that it is refused, unless it is again when that is known.
+const fn leans(operation: &Operation) -> bool {
+    match operation {
+        Operation::AddRoute(route) | Operation::ReplaceRoute(route) => route.protocol == PROTOCOL,
+        Operation::SetNexthop(_) => true,
+        _ => false,
     }
 }
 

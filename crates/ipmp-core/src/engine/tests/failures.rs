@@ -200,6 +200,41 @@ fn what_a_link_refuses_that_is_on_its_way_out_is_not_told() {
     assert_eq!(host.list(), LAB1);
 }
 
+/// From the next plan on, the kernel accepts what it has refused.
+fn accepts_what_it_has_refused(host: &mut Host) {
+    let refused = &host.refused;
+    let has_refused = |operation: &String| refused.iter().any(|what| operation.contains(what));
+    if host.operations.iter().any(has_refused) {
+        host.refused.clear();
+    } else {
+        host.meanwhile.push_back(accepts_what_it_has_refused);
+    }
+}
+
+/// With a link go the nexthops, addresses and routes that others need, and the kernel tells of some of them before it
+/// tells of the link, of others not at all.
+#[test]
+fn a_route_is_told_to_be_refused_if_it_is_again() {
+    for what in ["add route 192.168.0.0/24", "replace route", "set nexthop"] {
+        for lasts in [false, true] {
+            let mut host = lab1();
+            host.log.clear();
+            host.operations.clear();
+            host.refused = vec![what.to_owned()];
+            if !lasts {
+                host.meanwhile.push_back(accepts_what_it_has_refused);
+            }
+            host.carrier("ge1", false);
+            host.carrier("ge0", false);
+            host.carrier("ge1", true);
+            host.pass(Duration::from_mins(5));
+            assert_eq!(host.refused.is_empty(), !lasts, "{what} is asked for");
+            let told = format!("Cannot {what}");
+            assert_eq!(host.logged(&told), lasts, "{what}: {:?}", host.log);
+        }
+    }
+}
+
 #[test]
 fn what_failed_and_is_not_wanted_any_more_is_forgotten() {
     let mut host = lab1();
