@@ -1,6 +1,8 @@
 //! Why an interface is as it is.
 
-use ipmp_core::snapshot::{Interface, InterfaceState, LinkState, Logical, ProbeState, TargetMode};
+use ipmp_core::snapshot::{
+    Interface, InterfaceState, LinkState, Logical, ProbeState, Probing, TargetMode,
+};
 use ipmp_core::{Flags, Snapshot};
 
 use super::{to_put_back, works};
@@ -143,6 +145,10 @@ fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<Stri
                      the time is not up, or its targets answer ARP or neighbour solicitations (ipmp \
                      events tells)."
                 ),
+                // Not lost is not answered.
+                ProbeState::Ok if is_unanswered(interface) => {
+                    format!("{link}. Its probes are not answered yet; they are given time for it.")
+                }
                 ProbeState::Unknown => {
                     format!("{link}. Whether its probes are answered is not known yet.")
                 }
@@ -166,12 +172,20 @@ fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<Stri
     }
 }
 
+/// Whether probes are sent of which none was answered yet.
+fn is_unanswered(interface: &Interface) -> bool {
+    let mut probed = probed(interface).peekable();
+    probed.peek().is_some() && !probed.any(Probing::is_answered)
+}
+
+/// The families in which it is probed.
+fn probed(interface: &Interface) -> impl Iterator<Item = &Probing> {
+    let probing = interface.probing.iter();
+    probing.filter(|probing| probing.mode != TargetMode::Disabled)
+}
+
 fn probing(interface: &Interface) -> Vec<String> {
-    let probed = interface
-        .probing
-        .iter()
-        .filter(|p| p.mode != TargetMode::Disabled);
-    probed
+    probed(interface)
         .map(|probing| {
             let targets: Vec<_> = probing
                 .targets

@@ -241,6 +241,17 @@ fn answered_again(held_until: Option<Time>) -> Snapshot {
     snapshot
 }
 
+/// Lab 1 when ge0 has just been plumbed, and nobody has answered it yet.
+fn not_answered_yet() -> Snapshot {
+    let mut snapshot = lab1();
+    let probing = Probing {
+        sent: 3,
+        ..probing(TargetMode::Routes, "192.168.0.87", &["192.168.0.1"])
+    };
+    snapshot.interfaces[1].probing = vec![probing];
+    snapshot
+}
+
 /// Lab 1 when ge1 works and does not take its address.
 fn refusing() -> Snapshot {
     let mut snapshot = lab1_failed();
@@ -283,6 +294,7 @@ fn words() {
             &["ge0", "192.168.0.86", "192.168.0.87", "lo"][..],
         ),
         ("ge1 failed", lab1_failed(), &["ge0", "ge1", "192.168.0.88"]),
+        ("ge0 not answered yet", not_answered_yet(), &["ge0"]),
         ("ge1 answered again", answered_again(None), &["ge1"]),
         (
             "ge1 held back",
