@@ -9,6 +9,7 @@
 //!   ([`rivals`]);
 //! * a standby is in use while it has what belongs to others, and at no other time;
 //! * what a killed daemon left is mended by the next;
+//! * routes of others through members that work have ours in front of them;
 //! * when nothing changed nothing is planned;
 //! * whoever follows the records knows how everything is.
 //!
@@ -38,7 +39,7 @@ use self::steps::{Cause, Happening, NAMES, OUTSIDE, Typed};
 pub(super) use self::steps::{Step, mend, step, take};
 use super::host::Host;
 use crate::asked::Logical;
-use crate::kernel::{Change, PROTOCOL, Via};
+use crate::kernel::{Change, PROTOCOL, Slot, Via};
 use crate::snapshot::InterfaceState;
 use crate::{InterfaceName, Record};
 
@@ -209,6 +210,7 @@ fn check(host: &mut Host) -> bool {
             assert!(host.kernel.nexthops.contains_key(&id));
         }
     }
+    check_shadows(host);
     let before = host.operations.len();
     let kernel = host.kernel.clone();
     host.change(Change::Resync(kernel));
@@ -218,6 +220,38 @@ fn check(host: &mut Host) -> bool {
         "planned twice"
     );
     true
+}
+
+/// Asserts that routes of another hand through members that work have ours in front of them.
+fn check_shadows(host: &Host) {
+    let engine = &host.engine;
+    let of_others = host.kernel.routes.iter();
+    let of_others = of_others.filter(|route| route.protocol != PROTOCOL);
+    for theirs in of_others {
+        let Via::Link { index, .. } = theirs.via else {
+            continue;
+        };
+        let name = &host.kernel.links[&index].name;
+        let is_used = engine.group_of(name).is_some()
+            && host.kernel.links[&index].is_running()
+            && engine.state(name, engine.link(name)) == InterfaceState::Ok
+            && data_on(host, index);
+        let ours = Slot {
+            metric: theirs.metric - 1,
+            ..theirs.slot()
+        };
+        let mut ours = host.kernel.routes_in(ours);
+        assert!(
+            !is_used || ours.any(|ours| ours.protocol == PROTOCOL),
+            "{theirs:?}"
+        );
+    }
+}
+
+/// Whether a link has an IPv4 address of ours that is for data.
+fn data_on(host: &Host, index: u32) -> bool {
+    let mut there = host.kernel.addresses_on(index);
+    there.any(|there| there.address.ip.is_ipv4() && there.protocol == PROTOCOL && !there.deprecated)
 }
 
 /// Addresses that others are being asked for.

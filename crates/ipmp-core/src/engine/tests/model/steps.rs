@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::host::Host;
 use crate::asked::Logical;
-use crate::kernel::{Address, Change, Kernel};
+use crate::kernel::{Address, Change, Kernel, Route, TABLE_MAIN, Via};
 use crate::snapshot::InterfaceState;
 use crate::{Command, Family, InterfaceAddress, LogicalName, MacAddress, reference};
 
@@ -16,6 +16,12 @@ pub(super) const NAMES: [&str; 4] = ["ge0", "ge1", "ge2", "ge3"];
 
 /// A link that belongs to nobody.
 pub(super) const OUTSIDE: &str = "out0";
+
+/// Tables in which another hand installs routes.
+const TABLES: [u32; 2] = [TABLE_MAIN, 100];
+
+/// `RTPROT_STATIC`.
+const STATIC: u8 = 4;
 
 /// What the kernel may refuse, by the text of the operation.
 const REFUSED: [&str; 6] = [
@@ -91,6 +97,8 @@ pub(in super::super) enum Happening {
     /// Another hand removes an address.
     RemoveAddress(usize),
     RemoveNexthop(usize),
+    /// Another hand installs a default route through an interface, in a table of those.
+    AddRoute(usize, usize),
     RemoveRoute(usize),
     /// Another hand puts sysctls back.
     ResetSysctls(usize),
@@ -127,7 +135,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0..16_usize, 0..=NAMES.len(), any::<bool>()).prop_map(|(n, i, on)| H::Copy(n, i, on)),
         4 => (0..24_usize).prop_map(H::RemoveAddress),
         1 => (0..8_usize).prop_map(H::RemoveNexthop),
-        1 => (0..4_usize).prop_map(H::RemoveRoute),
+        2 => (nic(), 0..TABLES.len()).prop_map(|(i, table)| H::AddRoute(i, table)),
+        2 => (0..8_usize).prop_map(H::RemoveRoute),
         2 => nic().prop_map(H::ResetSysctls),
     ]
 }
@@ -414,6 +423,25 @@ fn happen(host: &mut Host, happening: &Happening) -> bool {
             };
             host.change(Change::NexthopGone(id));
             true
+        }
+        Happening::AddRoute(i, table) => {
+            let Some(index) = called(kernel, NAMES[i]) else {
+                return false;
+            };
+            let gateway = Some("192.168.0.1".parse().unwrap());
+            let route = Route {
+                table: TABLES[table],
+                destination: InterfaceAddress::new("0.0.0.0".parse().unwrap(), 0),
+                metric: 100,
+                protocol: STATIC,
+                via: Via::Link { index, gateway },
+                source: None,
+            };
+            let is_new = !kernel.routes.contains(&route);
+            if is_new {
+                host.change(Change::Route(route));
+            }
+            is_new
         }
         Happening::RemoveRoute(n) => {
             let Some(route) = kernel.routes.iter().nth(n).cloned() else {
