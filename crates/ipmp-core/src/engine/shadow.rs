@@ -165,8 +165,9 @@ impl Shadows {
     }
 
     /// Takes the routes that go through members now, and forgets those of interfaces that are not.
-    /// A route that is there takes the place of one of its slot and interface that is not: it was replaced, or learnt anew after its link came back.
-    /// What such a one lost is owed to it, as long as it is plumbed.
+    /// A route that is there takes the place of one of its slot and interface that is not: it was
+    /// replaced, or learnt anew after its link came back. What an interface lost that is no member any more
+    /// is owed to it, as long as it is plumbed.
     pub(super) fn update(
         &mut self,
         kernel: &Kernel,
@@ -285,8 +286,8 @@ fn lacks_on_link_route(kernel: &Kernel, index: u32, subnet: InterfaceAddress) ->
     })
 }
 
-/// Whether the kernel has all that a route through a link needs. It looks for the gateway in the first route
-/// to its subnet, in the table of the route itself if there is one, and no further than a nexthop object.
+/// Whether the kernel has all that a route through a link needs. It looks for the gateway in the first on-link
+/// route to it, in the table of the route itself if there is one, and no further than a nexthop object.
 fn would_take(kernel: &Kernel, route: &Route) -> bool {
     let Via::Link { index, gateway } = route.via else {
         return false;
@@ -300,7 +301,11 @@ fn would_take(kernel: &Kernel, route: &Route) -> bool {
         && gateway.is_none_or(|gateway| {
             let in_table = |table: u32| {
                 let routes = kernel.routes.iter().filter(move |r| r.table == table);
-                routes.filter(|r| r.destination.prefix > 0 && r.destination.contains(gateway))
+                routes.filter(|r| {
+                    let may_be_on_link =
+                        matches!(r.via, Via::Link { gateway: None, .. } | Via::Nexthop(_));
+                    may_be_on_link && r.destination.prefix > 0 && r.destination.contains(gateway)
+                })
             };
             let has_any = in_table(route.table).next().is_some();
             let table = if has_any { route.table } else { TABLE_MAIN };

@@ -179,6 +179,35 @@ fn a_route_of_others_comes_back_when_its_nic_leaves_its_group() {
     }
 }
 
+/// Another route of that table leads to its gateway, through a gateway, which counts for nothing.
+#[test]
+fn a_route_of_another_table_comes_back_when_its_nic_leaves_its_group() {
+    let (mut host, before) = grouped();
+    let main = before.routes.first().unwrap();
+    let [wide, all] = ["192.0.0.0/8", "0.0.0.0/0"].map(|destination| Route {
+        table: 100,
+        destination: super::host::address(destination),
+        ..main.clone()
+    });
+    host.changes(
+        [&wide, &all]
+            .map(|route| Change::Route(route.clone()))
+            .into(),
+    );
+    host.carrier("ge0", false);
+    host.change(Change::RouteGone(all.clone()));
+    host.pass(Duration::from_mins(1));
+    host.carrier("ge0", true);
+    host.pass(Duration::from_mins(5));
+    assert!(!host.kernel.routes.contains(&all));
+    for nic in ["ge0", "ge1"] {
+        assert_eq!(host.ifconfig(&format!("{nic} group none")), "");
+        host.pass(Duration::from_secs(1));
+    }
+    assert!(host.kernel.routes.contains(&all));
+    assert!(host.kernel.routes.contains(&wide));
+}
+
 #[test]
 fn what_is_owed_to_a_nic_that_is_unplumbed_is_forgotten() {
     let (mut host, _, route) = without_a_route();
