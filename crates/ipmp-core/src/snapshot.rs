@@ -287,7 +287,7 @@ pub enum ProbeState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetMode {
-    /// They are routers out of the routing table.
+    /// They are routers out of the main routing table.
     Routes,
     /// They are hosts that answered a multicast, or that the neighbour table names.
     Multicast,

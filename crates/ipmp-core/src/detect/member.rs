@@ -35,6 +35,8 @@ pub(super) enum Cause {
 pub(super) struct Failure {
     pub(super) cause: Cause,
     pub(super) at: Time,
+    /// Whether its group has lost all targets since, so that a link is no evidence of its repair.
+    dark: bool,
 }
 
 /// What a member finds out about itself.
@@ -44,6 +46,8 @@ pub(super) enum Turn {
     LinkLost,
     /// It loses its probes since then.
     ProbesLost(Time),
+    /// It is marked, and hosts that nobody asked to probe are silent since then.
+    HostsLost(Time),
     /// It has begun to suspect itself: do others still hear their targets?
     Asks,
     /// It was marked failed by hand.
@@ -81,6 +85,7 @@ impl Member {
         let failure = (watched.failed || group_failed).then_some(Failure {
             cause: Cause::Adopted(now + quiet),
             at: now,
+            dark: false,
         });
         Self {
             watched,
@@ -150,7 +155,7 @@ impl Member {
     /// What it can tell about another member's failure.
     pub(super) fn witness(&self) -> Witness {
         let answered = self.probers().filter_map(Prober::last_answer).max();
-        if !self.link.is_up() || self.watched.offline {
+        if !self.may_hear() {
             Witness::Silent
         } else if self.is_marked() {
             Witness::Marked(answered)
@@ -320,7 +325,7 @@ impl Member {
                 prober.decide(now, name, pace, suspects, findings);
             }
             let lost = self.prober(family).and_then(Prober::just_lost);
-            if turn.is_none() && lost.is_some() && !marked {
+            if turn.is_none() && lost.is_some() {
                 turn = self.judge_probes(now, family, pace);
             }
             let bad = lost.filter(|&target| self.is_bad_target(family, target));
@@ -366,7 +371,12 @@ impl Member {
 
     /// Marks it failed.
     pub(super) fn mark(&mut self, now: Time, cause: Cause) {
-        self.failure = Some(Failure { cause, at: now });
+        let dark = self.failure.is_some_and(|failure| failure.dark);
+        self.failure = Some(Failure {
+            cause,
+            at: now,
+            dark,
+        });
         self.fit_since = None;
         for prober in self.probers_mut() {
             prober.convict();
@@ -417,16 +427,23 @@ impl Member {
         capable.any(|prober| prober.losses().count >= LOSSES_TO_FAIL)
     }
 
-    /// Whether its link is why it is marked.
-    pub(super) fn failed_by_link(&self) -> bool {
-        self.failure
-            .is_some_and(|failure| failure.cause == Cause::Link)
+    /// Whether it may hear something: its link is up, and it is in service.
+    pub(super) const fn may_hear(&self) -> bool {
+        self.link.is_up() && !self.watched.offline
+    }
+
+    /// Takes it that its link is no evidence of its repair, if it is marked.
+    pub(super) const fn belie_link(&mut self) {
+        if let Some(failure) = &mut self.failure {
+            failure.dark = true;
+        }
     }
 
     /// What the probes of `family` tell, the newest of which was lost, together with the other
     /// family's.
     fn judge_probes(&self, now: Time, family: Family, pace: Pace) -> Option<Turn> {
-        if self.prober(family)?.is_quiet(now) {
+        let may_lack_hosts = self.probes_unasked() && !self.probes_routers();
+        if self.prober(family)?.is_quiet(now) || self.is_marked() && !may_lack_hosts {
             return None;
         }
         // Both families must fail; either one working keeps the interface up.
@@ -434,13 +451,18 @@ impl Member {
         for prober in self.probers().filter(|prober| prober.is_capable()) {
             let losses = prober.losses();
             // One that never heard anything suspects nothing either: there its losses must do.
-            let is_confirmed = prober.is_confirmed(now, pace) || prober.is_quiet(now);
+            let is_confirmed =
+                prober.is_confirmed(now, pace) || prober.is_quiet(now) || self.is_marked();
             if losses.count < LOSSES_TO_FAIL || !is_confirmed {
                 return None;
             }
             since = [since, losses.since].into_iter().flatten().min();
         }
-        since.map(Turn::ProbesLost)
+        since.map(if self.is_marked() {
+            Turn::HostsLost
+        } else {
+            Turn::ProbesLost
+        })
     }
 
     /// Whether a target that just lost a probe is to blame for it itself.

@@ -244,7 +244,7 @@ impl Detection {
         findings
     }
 
-    /// Takes the gateways of the routing table, host routes' first, and the host's own addresses,
+    /// Takes the gateways of the main routing table, host routes' first, and the host's own addresses,
     /// which are never targets.
     pub fn routers(&mut self, now: Time, gateways: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -502,8 +502,8 @@ impl Detection {
         self.release_held(now, findings);
     }
 
-    /// Lets the other working members of an interface's group find out at once whether they still hear
-    /// their targets: what they find decides who is to blame.
+    /// Lets the other members of an interface's group find out at once whether they still hear their
+    /// targets: what they find decides who is to blame.
     fn ask_others(&mut self, now: Time, interface: &InterfaceName, findings: &mut Vec<Finding>) {
         let Some(key) = self.members.get(interface).map(|m| m.watched.group.clone()) else {
             return;
@@ -517,7 +517,7 @@ impl Detection {
             return;
         };
         for (name, member) in self.members.iter_mut() {
-            if name != interface && member.watched.group == key && member.works() {
+            if name != interface && member.watched.group == key && member.may_hear() {
                 member.testify(now, name, pace, &mut self.random, findings);
             }
         }

@@ -223,10 +223,11 @@ impl Prober {
 
     /// Finds out at once whether targets still answer, because another interface suspects itself.
     pub(super) fn testify(&mut self, now: Time, pace: Pace) {
+        let is_over = |known: &Confirmation| known.is_testimony() && known.is_over(now);
         if let Some(burst) = pace.confirm
             && self.is_running()
             && self.is_capable()
-            && self.confirmation.is_none()
+            && self.confirmation.as_ref().is_none_or(is_over)
         {
             let silence = self.silence(now, pace, burst);
             self.confirmation = Some(Confirmation::testimony(now, silence, burst.probes));
@@ -422,6 +423,14 @@ impl Prober {
         let candidates = candidates.filter(|&address| self.means.reaches(address));
         self.candidates = candidates.take(MOST).collect();
         self.former = former;
+    }
+
+    /// Takes a host as a target, if there is use for it. Of one that `is_marked` the targets may have gone since:
+    /// one that lost enough probes makes way.
+    pub(super) fn offer_host(&mut self, host: IpAddr, is_marked: bool) {
+        let is_silent = |host: &IpAddr| is_marked && self.losses_of(*host) >= LOSSES_TO_FAIL;
+        let silent = self.targets.hosts().find(is_silent);
+        self.targets.offer_host(host, silent);
     }
 
     /// Whether the kernel is to be asked for neighbours.

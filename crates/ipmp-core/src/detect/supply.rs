@@ -170,7 +170,7 @@ impl Detection {
             for prober in member.probers_mut().filter(|prober| !prober.is_capable()) {
                 for (_, host) in known.iter().filter(|(of, _)| *of == group) {
                     if prober.means().reaches(*host) {
-                        prober.targets.offer_host(*host, false);
+                        prober.offer_host(*host, false);
                     }
                 }
             }
@@ -190,11 +190,10 @@ impl Detection {
         for (name, member) in self.members.iter_mut() {
             let concerned =
                 name == interface || (group.is_some() && member.watched.group.as_ref() == group);
-            // Those of one that failed long ago may be gone since.
-            let displaces = member.is_marked();
+            let is_marked = member.is_marked();
             for prober in member.probers_mut().filter(|_| concerned) {
                 if prober.means().reaches(host) {
-                    prober.targets.offer_host(host, displaces);
+                    prober.offer_host(host, is_marked);
                 }
             }
         }

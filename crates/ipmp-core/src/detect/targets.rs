@@ -164,18 +164,14 @@ impl Targets {
     }
 
     /// Makes whoever answered a multicast a target, if there is use for him. New ones are probed
-    /// next. `displaces` tells whether one that answers may take the place of one that never did.
-    pub(super) fn offer_host(&mut self, address: IpAddr, displaces: bool) {
+    /// next. Where there are enough it takes the place of `silent`, if there is such a one.
+    pub(super) fn offer_host(&mut self, address: IpAddr, silent: Option<IpAddr>) {
         let wanted = !self.named && (self.fallback || !self.has_routers());
         if !wanted || self.knows(address) {
             return;
         }
-        let is_silent = |target: &Target| !target.router && target.answered.is_none();
-        if self.active.len() >= MAX_ACTIVE
-            && displaces
-            && let Some(silent) = self.active.iter().rposition(is_silent)
-        {
-            self.active.remove(silent);
+        if self.active.len() >= MAX_ACTIVE {
+            self.active.retain(|target| Some(target.address) != silent);
         }
         if self.active.len() < MAX_ACTIVE {
             self.active.insert(0, Target::new(address, false));

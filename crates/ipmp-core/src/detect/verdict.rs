@@ -47,12 +47,13 @@ impl Detection {
             }
         }
         for (name, turn) in turns {
-            let since = match *turn {
-                Turn::LinkLost | Turn::Marked => None,
-                Turn::ProbesLost(since) => Some(since),
+            let (since, blame) = match *turn {
+                Turn::LinkLost | Turn::Marked => (None, self.who_is_to_blame(name, None)),
+                Turn::ProbesLost(since) => (Some(since), self.who_is_to_blame(name, Some(since))),
+                Turn::HostsLost(since) => (None, self.who_fell_silent(name, since)),
                 Turn::Mended | Turn::Asks => continue,
             };
-            match self.who_is_to_blame(name, since) {
+            match blame {
                 Blame::Nobody => {}
                 Blame::Echoes => self.acquit(name, findings),
                 Blame::Hosts(group) => mended.extend(self.forget_hosts(now, &group, findings)),
@@ -62,10 +63,12 @@ impl Detection {
         }
         self.review_groups(findings);
         for interface in mended {
-            let group = self
-                .members
-                .get(&interface)
-                .and_then(|member| member.watched.group.clone());
+            let member = self.members.get(&interface);
+            // All may have failed in the moment in which this one was repaired.
+            let Some(member) = member.filter(|member| !member.is_marked()) else {
+                continue;
+            };
+            let group = member.watched.group.clone();
             findings.push(Finding::Say(Message::NicRepaired { interface, group }));
         }
     }
@@ -115,14 +118,32 @@ impl Detection {
         Blame::Group(group.clone(), how)
     }
 
+    /// Decides whether anything follows from the silence of hosts since `since`, of an interface that is marked
+    /// already: where no member works, those hosts may be all that keeps them from it.
+    fn who_fell_silent(&self, interface: &InterfaceName, since: Time) -> Blame {
+        let member = self.members.get(interface);
+        let Some(group) = member.and_then(|member| member.watched.group.as_ref()) else {
+            return Blame::Nobody;
+        };
+        let is_heard = self.of_group(group).any(|member| {
+            member.works() || member.may_hear() && member.witness().contradicts(Some(since))
+        });
+        if is_heard || !self.may_lack_hosts(group) {
+            return Blame::Nobody;
+        }
+        Blame::Hosts(group.clone())
+    }
+
     /// Whether the silence of all members of a group may come from this alone: the hosts that were found for
     /// them are gone. Nobody has named targets, and of one member nobody even asked that it be probed.
     fn may_lack_hosts(&self, group: &GroupName) -> bool {
-        let working = || {
-            let members = self.members.values();
-            members.filter(|m| m.watched.group.as_ref() == Some(group) && m.works())
-        };
-        !working().any(Member::probes_routers) && working().any(Member::probes_unasked)
+        let hearing = || self.of_group(group).filter(|member| member.may_hear());
+        !hearing().any(Member::probes_routers) && hearing().any(Member::probes_unasked)
+    }
+
+    fn of_group<'m>(&'m self, group: &'m GroupName) -> impl Iterator<Item = &'m Member> {
+        let members = self.members.values();
+        members.filter(move |member| member.watched.group.as_ref() == Some(group))
     }
 
     /// Lets all members of a group look for other hosts; those that their links repair by that.
@@ -204,13 +225,11 @@ impl Detection {
             group: group.clone(),
         }));
         for member in self.members.of_mut(group) {
-            // A link that is back is no evidence any more where all lose their targets.
-            let is_link_belied =
-                how == Blackout::Targets && member.link_is_up() && member.failed_by_link();
-            if !member.watched.offline && (!member.is_marked() || is_link_belied) {
+            if !member.watched.offline && !member.is_marked() {
                 member.mark(now, Cause::Probes);
             }
             if how == Blackout::Targets {
+                member.belie_link();
                 member.forget_hosts();
             }
         }

@@ -145,8 +145,9 @@ impl Engine {
                 Some(Cause::ProbesLost) => {
                     self.silent.insert(name.clone());
                 }
-                Some(Cause::FailedBefore) => {}
-                _ => {
+                // It was so before, and nothing is known of one that is absent.
+                Some(Cause::FailedBefore) | None => {}
+                Some(_) => {
                     self.silent.remove(name);
                 }
             }

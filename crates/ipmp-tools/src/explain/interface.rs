@@ -134,8 +134,8 @@ fn state(snapshot: &Snapshot, interface: &Interface, clocks: Clocks) -> Vec<Stri
             format!(
                 "{link}, but no target answers, so that only its link would tell of a failure."
             ),
-            "A target is a router of the routing table, or a host that answers pings; a host \
-             route names one: ip route add HOST via HOST dev IF."
+            "A target is a router of the main routing table, or a host that answers pings; a \
+             host route names one: ip route add HOST via HOST dev IF."
                 .replace("IF", name.as_str()),
         ],
         InterfaceState::Ok if is_probed => vec![

@@ -7,7 +7,8 @@
 //! | before our time | when they answer | as by what it failed; after a while as by its link | after a while as by its link |
 //! | by hand | by hand | by hand | by hand |
 //!
-//! One that has no means to probe is repaired by its link.
+//! One that has no means to probe is repaired by its link. Where a group with test addresses has lost all
+//! targets, links repair nobody who has one.
 
 use super::{Cause, Failure, Member, Turn};
 use crate::{GroupSettings, Time};
@@ -101,7 +102,7 @@ impl Member {
         self.link.is_up()
             && match failure.cause {
                 Cause::Hand => false,
-                Cause::Link => !self.is_capable(),
+                Cause::Link => !failure.dark && !self.is_capable(),
                 Cause::Probes | Cause::Adopted(_) => without_test_address,
             }
     }

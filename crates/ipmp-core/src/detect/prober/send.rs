@@ -9,7 +9,7 @@ use super::super::history::{Outcome, Sample};
 use super::super::payload::{self, Kind};
 use super::super::random::Random;
 use super::super::schedule::Schedule;
-use super::{Pace, Prober};
+use super::{LOSSES_TO_FAIL, Pace, Prober};
 use crate::{Family, InterfaceName, Time};
 
 /// Losses in a row of the only router, from which on hosts are looked for.
@@ -131,13 +131,14 @@ impl Prober {
         }
     }
 
-    /// Whether to look for hosts along with this probe: there is no target, only one host, or only
-    /// one router and that seems not to answer.
+    /// Whether to look for hosts along with this probe: there is no target, only one host, hosts that are
+    /// all silent, or only one router and that seems not to answer.
     fn wants_hosts(&mut self) -> bool {
         if self.targets.are_named() {
             return false;
         }
-        if self.targets.is_empty() {
+        let are_silent = || self.losses().count >= LOSSES_TO_FAIL && !self.targets.has_routers();
+        if self.targets.is_empty() || are_silent() {
             return true;
         }
         let Some(sole) = self.targets.sole() else {

@@ -60,25 +60,6 @@ fn a_member_with_test_address_is_not_blamed_where_another_lives_by_its_link() {
     assert_eq!(said(&mut world).len(), 1);
 }
 
-#[test]
-fn a_link_that_comes_back_in_a_dark_group_is_no_evidence() {
-    let mut world = among_hosts(nics(&[V4, V4]), &["10.0.0.50"]);
-    world.set_link(0, false);
-    world.run(ms(1_000));
-    world.set_link(0, true);
-    world.run(ms(500));
-    world.peers[0].alive = false;
-    world.run(ms(5_000));
-    assert_eq!(
-        said(&mut world),
-        ["ge0 down", "ge0 failed", "ge0 up", "g failed"]
-    );
-    assert_eq!(health(&world), [Failed, Failed]);
-    world.peers[0].alive = true;
-    world.run(ms(10_000));
-    assert_eq!(health(&world), [Ok, Ok]);
-}
-
 /// Who is to be asked is found only after a while.
 #[test]
 fn who_was_failed_before_is_not_in_use_before_anybody_was_asked() {
@@ -229,6 +210,10 @@ fn who_failed_long_ago_is_answered_by_hosts_that_came_since() {
     world.nics[1].broken = [true, true];
     world.run(ms(2_000));
     assert_eq!(health(&world), [Ok, Failed]);
+    // It is answered for a moment, by each of them.
+    world.nics[1].broken = [false, false];
+    world.run(ms(1_000));
+    world.nics[1].broken = [true, true];
     for at in 0..5 {
         world.peers[at + 5].alive = true;
         world.peers[at].alive = false;
@@ -237,6 +222,61 @@ fn who_failed_long_ago_is_answered_by_hosts_that_came_since() {
     world.nics[1].broken = [false, false];
     world.run(ms(60_000));
     assert_eq!(health(&world), [Ok, Ok]);
+}
+
+/// Nobody is there any more who was asked before the links went, of all members.
+#[test]
+fn links_that_are_back_count_when_hosts_went_with_them() {
+    let old = ["10.0.0.50", "10.0.0.51"];
+    let mut world = among_hosts(
+        bare(2, &["10.0.0.0/24"]),
+        &[&old[..], &["10.0.0.60"]].concat(),
+    );
+    world.set_link(0, false);
+    world.set_link(1, false);
+    world.peers.iter_mut().for_each(|peer| peer.alive = false);
+    world.run(ms(60_000));
+    world.set_link(0, true);
+    world.set_link(1, true);
+    world.run(ms(5_000));
+    assert_eq!(health(&world), [Ok, Ok]);
+}
+
+/// The same with test addresses: it takes somebody who answers, and he need not have been there before.
+#[test]
+fn hosts_that_came_with_the_links_are_found() {
+    let old = ["10.0.0.50", "10.0.0.51"];
+    let mut world = among_hosts(nics(&[V4, V4]), &[&old[..], &["10.0.0.60"]].concat());
+    world.set_link(0, false);
+    world.set_link(1, false);
+    for (peer, alive) in world.peers.iter_mut().zip([false, false, true]) {
+        peer.alive = alive;
+    }
+    world.run(ms(60_000));
+    world.set_link(0, true);
+    world.set_link(1, true);
+    world.run(ms(60_000));
+    assert_eq!(health(&world), [Ok, Ok]);
+}
+
+#[test]
+fn no_link_is_evidence_in_a_dark_group() {
+    for comes_up_first in [true, false] {
+        let mut world = among_hosts(nics(&[V4, V4]), &["10.0.0.50", "10.0.0.51"]);
+        world.set_link(0, false);
+        world.run(ms(1_000));
+        if comes_up_first {
+            world.set_link(0, true);
+        }
+        world.peers.iter_mut().for_each(|peer| peer.alive = false);
+        world.run(ms(5_000));
+        world.set_link(0, true);
+        world.run(ms(60_000));
+        assert_eq!(health(&world), [Failed, Failed], "{comes_up_first}");
+        world.peers.iter_mut().for_each(|peer| peer.alive = true);
+        world.run(ms(20_000));
+        assert_eq!(health(&world), [Ok, Ok], "{comes_up_first}");
+    }
 }
 
 /// Something that happens to a host or its neighbours.
@@ -275,15 +315,30 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn live(count: usize, hosts: usize, steps: &[Step]) {
+/// Which hosts are there in the end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// All that were there in the beginning.
+    All,
+    /// As many others.
+    Others,
+    Nobody,
+}
+
+fn live(count: usize, hosts: usize, steps: &[Step], end: End) {
     let mut settings = modern(ms(1_000));
     settings.common.dampening = None;
-    let addresses: Vec<String> = (0..hosts)
+    let addresses: Vec<String> = (0..2 * hosts)
         .map(|host| format!("10.0.0.{}", 50 + host))
         .collect();
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     let mut world = world_of(settings, bare(count, &["10.0.0.0/24"]), &addresses);
     world.peers.iter_mut().for_each(|peer| peer.known = true);
+    let others = |world: &mut World, alive| {
+        let others = world.peers.iter_mut().skip(hosts);
+        others.for_each(|peer| peer.alive = alive);
+    };
+    others(&mut world, false);
     world.run(ms(60_000));
     for step in steps {
         match *step {
@@ -291,7 +346,8 @@ fn live(count: usize, hosts: usize, steps: &[Step]) {
             Step::Link(nic, on) if nic < count => world.set_link(nic, on),
             Step::Host(host, on) if host < hosts => world.peers[host].alive = on,
             Step::Hosts(on, before, stall) => {
-                world.peers.iter_mut().for_each(|peer| peer.alive = on);
+                let all = world.peers.iter_mut().take(hosts);
+                all.for_each(|peer| peer.alive = on);
                 world.run(ms(before));
                 world.stall(ms(stall));
                 world.run(ms(3_000));
@@ -317,17 +373,30 @@ fn live(count: usize, hosts: usize, steps: &[Step]) {
         assert!(remarks.count() <= count, "{:?}", world.said);
         assert_eq!(health(&world), vec![Ok; count]);
     }
-    // All hosts are there, and time passes: so much that no link counts as flapping.
-    world.peers.iter_mut().for_each(|peer| peer.alive = true);
-    world.run(Duration::from_mins(3));
+    for (at, peer) in world.peers.iter_mut().enumerate() {
+        peer.alive = match end {
+            End::All => at < hosts,
+            End::Others => at >= hosts,
+            End::Nobody => false,
+        };
+    }
+    // So much that no link counts as flapping.
+    world.run(Duration::from_mins(4));
     let works = |nic: &Nic| nic.watched.running && nic.broken == [false, false];
-    if world.nics.iter().any(works) {
+    if matches!(end, End::Nobody) {
+        let is_any_up = world.nics.iter().any(|nic| nic.watched.running);
+        assert!(!is_any_up || health(&world).contains(&Ok));
+    } else if world.nics.iter().any(works) {
         let as_it_is = world
             .nics
             .iter()
             .map(|nic| if works(nic) { Ok } else { Failed });
         assert_eq!(health(&world), as_it_is.collect::<Vec<_>>());
     }
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![Just(End::All), Just(End::Others), Just(End::Nobody)]
 }
 
 proptest! {
@@ -338,8 +407,9 @@ proptest! {
         count in 2..=4_usize,
         hosts in 1..=6_usize,
         steps in vec(step(), 1..30),
+        end in end(),
     ) {
-        live(count, hosts, &steps);
+        live(count, hosts, &steps, end);
     }
 
     #[test]
@@ -347,7 +417,8 @@ proptest! {
         count in 1..=4_usize,
         hosts in 1..=6_usize,
         steps in vec(harmless(), 1..30),
+        end in end(),
     ) {
-        live(count, hosts, &steps);
+        live(count, hosts, &steps, end);
     }
 }

@@ -243,8 +243,8 @@ fn refill_order() {
 fn routers_replace_hosts() {
     let mut targets = Targets::default();
     for host in 1..=7 {
-        targets.offer_host(ip(host), false);
-        targets.offer_host(ip(host), false);
+        targets.offer_host(ip(host), None);
+        targets.offer_host(ip(host), None);
     }
     assert_eq!(
         active(&targets),
@@ -258,7 +258,7 @@ fn routers_replace_hosts() {
     assert_eq!(targets.reserve(ip(3)), None);
     targets.set_routers(ips(&[9]), false);
     assert_eq!(active(&targets), [ip(9)]);
-    targets.offer_host(ip(1), false);
+    targets.offer_host(ip(1), None);
     assert_eq!(active(&targets), [ip(9)], "no hosts beside routers");
     targets.set_routers(ips(&[]), true);
     assert_eq!(active(&targets), [ip(9)], "kept while the group is dark");
@@ -271,7 +271,7 @@ fn hosts_stand_in_for_the_only_router() {
     let mut targets = Targets::default();
     targets.set_routers(ips(&[9]), false);
     targets.seek_fallback();
-    targets.offer_host(ip(1), false);
+    targets.offer_host(ip(1), None);
     assert_eq!(active(&targets), [ip(1), ip(9)]);
     targets.set_aside(ip(9), Reserve::Dead(at(0)));
     assert_eq!(active(&targets), [ip(1)]);
