@@ -231,9 +231,7 @@ fn with_moved_address() -> Host {
     ] {
         host.ifconfig(line);
     }
-    let mut settings = host.settings.clone();
-    settings.common.failback = false;
-    host.configure(settings);
+    host.failback(false);
     host.pass(Duration::from_mins(1));
     host.ask(Command::Move {
         address: "192.168.0.90".parse().unwrap(),

@@ -86,9 +86,7 @@ fn an_address_stays_where_another_hand_puts_it_though_that_member_is_not_plumbed
     for prefix in [64, 128] {
         for failback in [true, false] {
             let mut host = Host::new(&["ge0", "ge1"]);
-            let mut settings = host.settings.clone();
-            settings.common.failback = failback;
-            host.configure(settings);
+            host.failback(failback);
             plumb_one_for_both_families(&mut host);
             host.carrier("ge0", false);
             host.pass(Duration::from_secs(1));

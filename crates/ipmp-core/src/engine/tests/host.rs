@@ -126,6 +126,15 @@ impl Host {
         self.feed(Event::Settings(settings));
     }
 
+    /// Addresses come home by themselves from now on, or do not (`FAILBACK`); whether that is new.
+    pub(super) fn failback(&mut self, on: bool) -> bool {
+        let mut settings = self.settings.clone();
+        settings.common.failback = on;
+        let is_new = settings != self.settings;
+        self.configure(settings);
+        is_new
+    }
+
     /// A device appears.
     pub(super) fn plug(&mut self, name: &str) {
         let link = self.new_link(name);

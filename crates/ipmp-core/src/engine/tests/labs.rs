@@ -175,10 +175,7 @@ fn lab_2_idle_standby_fails() {
 #[test]
 fn without_failback_the_repaired_one_waits() {
     let mut host = lab1();
-    let before = host.settings.clone();
-    let mut settings = before.clone();
-    settings.common.failback = false;
-    host.configure(settings);
+    host.failback(false);
     host.carrier("ge0", false);
     host.carrier("ge0", true);
     host.pass(Duration::from_secs(30));
@@ -196,7 +193,7 @@ fn without_failback_the_repaired_one_waits() {
     assert_eq!(host.holders("192.168.0.88"), ["ge0"]);
 
     host.carrier("ge1", true);
-    host.configure(before);
+    host.failback(true);
     host.pass(Duration::from_secs(30));
     assert_eq!(host.list(), LAB1);
 }

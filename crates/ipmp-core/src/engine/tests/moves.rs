@@ -173,9 +173,7 @@ fn an_address_that_went_elsewhere_comes_home_as_test_address() {
 #[test]
 fn with_failback_off_a_repaired_interface_waits_with_what_is_added_to_it() {
     let mut host = lab1();
-    let mut settings = host.settings.clone();
-    settings.common.failback = false;
-    host.configure(settings);
+    host.failback(false);
     host.carrier("ge1", false);
     host.pass(Duration::from_mins(1));
     host.carrier("ge1", true);

@@ -27,12 +27,6 @@ fn moved() -> Host {
     host
 }
 
-fn failback(host: &mut Host, on: bool) {
-    let mut settings = host.settings.clone();
-    settings.common.failback = on;
-    host.configure(settings);
-}
-
 #[test]
 fn it_is_added_before_it_is_removed_and_neighbours_are_told() {
     let mut host = lab1();
@@ -80,7 +74,7 @@ fn a_daemon_killed_before_it_moved_is_followed_by_one_that_moves_it() {
     for failback_on in [true, false] {
         for after in 0..4 {
             let mut host = lab1();
-            failback(&mut host, failback_on);
+            host.failback(failback_on);
             host.killed_after = Some(after);
             let _ = asks(&mut host, DATA0, "ge1");
             assert!(!host.holders(DATA0).is_empty());
@@ -138,7 +132,7 @@ fn when_its_home_fails_nothing_becomes_of_it() {
 #[test]
 fn without_failback_a_failure_ends_the_move() {
     let mut host = moved();
-    failback(&mut host, false);
+    host.failback(false);
     host.carrier("ge1", false);
     assert_eq!(host.holders(DATA0), ["ge0"]);
     // It went home, and that was a failover.
@@ -165,7 +159,7 @@ fn without_failback_a_failure_ends_the_move() {
 #[test]
 fn without_failback_it_can_be_moved_home() {
     let mut host = lab1();
-    failback(&mut host, false);
+    host.failback(false);
     host.carrier("ge0", false);
     host.carrier("ge0", true);
     host.pass(Duration::from_mins(1));

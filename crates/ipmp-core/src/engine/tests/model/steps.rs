@@ -201,13 +201,7 @@ pub(in super::super) fn take(host: &mut Host, step: &Step) -> bool {
             host.pass(Duration::from_secs(*seconds));
             *seconds > 0
         }
-        Step::Failback(failback) => {
-            let mut settings = host.settings.clone();
-            settings.common.failback = *failback;
-            let is_new = settings != host.settings;
-            host.configure(settings);
-            is_new
-        }
+        Step::Failback(on) => host.failback(*on),
         Step::Kill {
             after,
             amid,
