@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use ipmp_core::snapshot::InterfaceState;
+use ipmp_core::snapshot::{InterfaceState, ProbeState};
 use ipmp_lab::traffic::{TcpConnection, UdpStream};
 use ipmp_lab::{Direction, Host, wait_until};
 use libtest_mimic::Failed;
@@ -17,6 +17,7 @@ use crate::tap::Tap;
 
 tests![
     one_way_fault_is_found_by_probes,
+    hosts_that_go_are_no_failure_where_nobody_asked_for_probes,
     hot_unplug_and_return_under_traffic,
     duplicate_mac_is_offlined_and_returns,
     address_deleted_by_hand_comes_back,
@@ -50,6 +51,36 @@ fn one_way_fault_is_found_by_probes() -> Result<(), Failed> {
         bed.repairs(&bed.ge1)?;
         bed.awaits_holder(DATA1, "ge1")?;
     }
+    Ok(())
+}
+
+/// There is neither a router nor a test address, and one host, which is switched off for a while.
+fn hosts_that_go_are_no_failure_where_nobody_asked_for_probes() -> Result<(), Failed> {
+    let bed = Bed::new(QUICK)?;
+    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
+    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
+    // From here on the kernel knows it as a neighbour.
+    let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
+    bed.awaits_probes(&["ge0", "ge1"])?;
+    drop(pings);
+    let said = bed.messages()?.len();
+    bed.host2.set_up("ge0", false)?;
+    bed.awaits_log("No host answers on any interface of group testgrp2 any more")?;
+    for nic in ["ge0", "ge1"] {
+        bed.awaits("nobody is probed, and it is in use", |snapshot| {
+            find(snapshot, nic).is_some_and(|nic| {
+                nic.state == InterfaceState::Ok && nic.probe == ProbeState::Disabled
+            })
+        })?;
+    }
+    bed.host2.set_up("ge0", true)?;
+    bed.awaits_probes(&["ge0", "ge1"])?;
+    for failure in ["NIC failure", "have failed"] {
+        bed.never_says(said, failure)?;
+    }
+    // Now there is somebody to tell of this.
+    bed.fails(Fault::Silence, &bed.ge1)?;
+    bed.awaits_holder(DATA1, "ge0")?;
     Ok(())
 }
 
