@@ -2,11 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipmp_core::{Answer, Command, Refusal, Snapshot};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -62,6 +64,7 @@ pub struct Client {
     stream: UnixStream,
     decoder: Decoder,
     is_broken: bool,
+    audience: Option<OwnedFd>,
 }
 
 impl Client {
@@ -80,6 +83,7 @@ impl Client {
             stream,
             decoder: Decoder::new(MAX_REPLY),
             is_broken: false,
+            audience: None,
         };
         client.set_patience(TIMEOUT)?;
         Ok(client)
@@ -92,6 +96,12 @@ impl Client {
             .set_read_timeout(Some(patience))
             .and_then(|()| stream.set_write_timeout(Some(patience)))
             .map_err(CallError::Io)
+    }
+
+    /// Tells for whom it is, by what he reads from, that [`Client::follow`] and [`Client::probes`] follow: they
+    /// end when he does, which they would else notice only when there is something to say to him.
+    pub fn set_audience(&mut self, audience: OwnedFd) {
+        self.audience = Some(audience);
     }
 
     /// Is it there?
@@ -167,13 +177,13 @@ impl Client {
         }
         // There may be nothing new for days.
         self.stream.set_read_timeout(None).map_err(CallError::Io)?;
-        loop {
-            let reply = self.receive()?;
+        while let Some(reply) = self.receive_for_audience()? {
             let more = reply.continues;
             if each(result(&reply)?).is_break() || !more {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     fn call(&mut self, method: &str, parameters: &impl Serialize) -> Result<Received, CallError> {
@@ -196,20 +206,60 @@ impl Client {
     }
 
     fn receive(&mut self) -> Result<Received, CallError> {
-        let mut chunk = [0; 16384];
         loop {
             if let Some(reply) = self.decoder.message()? {
                 return Ok(reply);
             }
-            let count = match self.stream.read(&mut chunk) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                count => count.map_err(from_io)?,
-            };
-            if count == 0 {
-                return Err(CallError::Closed);
-            }
-            self.decoder.feed(chunk.get(..count).unwrap_or_default());
+            self.read()?;
         }
+    }
+
+    /// The next reply; none if there is no audience any more.
+    fn receive_for_audience(&mut self) -> Result<Option<Received>, CallError> {
+        loop {
+            if let Some(reply) = self.decoder.message()? {
+                return Ok(Some(reply));
+            }
+            if !self.awaits_for_audience().map_err(CallError::Io)? {
+                return Ok(None);
+            }
+            self.read()?;
+        }
+    }
+
+    /// Waits until there is something to read; whether that was before the audience went.
+    fn awaits_for_audience(&self) -> io::Result<bool> {
+        let Some(audience) = &self.audience else {
+            return Ok(true);
+        };
+        let mut both = [
+            PollFd::new(self.stream.as_fd(), PollFlags::POLLIN),
+            // That nobody reads is told unasked, as an error.
+            PollFd::new(audience.as_fd(), PollFlags::empty()),
+        ];
+        while let Err(error) = poll(&mut both, PollTimeout::NONE) {
+            if error != nix::errno::Errno::EINTR {
+                return Err(error.into());
+            }
+        }
+        let [stream, _] = both;
+        Ok(stream.any().unwrap_or(true))
+    }
+
+    /// Reads what there is of replies.
+    fn read(&mut self) -> Result<(), CallError> {
+        let mut chunk = [0; 16384];
+        let count = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                count => break count.map_err(from_io)?,
+            }
+        };
+        if count == 0 {
+            return Err(CallError::Closed);
+        }
+        self.decoder.feed(chunk.get(..count).unwrap_or_default());
+        Ok(())
     }
 }
 

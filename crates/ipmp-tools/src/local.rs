@@ -2,7 +2,9 @@
 
 mod asking;
 
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 
 use asking::{Asking, Door};
 use ipmp_api::interface::Event;
@@ -64,6 +66,17 @@ impl Door for Namespace {
     }
 }
 
+impl Local {
+    /// A connection for what is told to whoever reads our output.
+    fn following(&mut self) -> Result<Client, Failure> {
+        let mut client = self.asking.connection()?;
+        if let Ok(output) = io::stdout().as_fd().try_clone_to_owned() {
+            client.set_audience(output);
+        }
+        Ok(client)
+    }
+}
+
 impl Daemon for Local {
     fn execute(&mut self, command: Command) -> Result<Answer, Failure> {
         self.asking.execute(&command)
@@ -104,13 +117,11 @@ impl Daemon for Local {
     }
 
     fn follow(&mut self, each: Each<'_>) -> Result<(), Failure> {
-        let client = self.asking.connection()?;
-        Ok(client.follow(None, each)?)
+        Ok(self.following()?.follow(None, each)?)
     }
 
     fn probes(&mut self, each: EachProbes<'_>) -> Result<(), Failure> {
-        let client = self.asking.connection()?;
-        Ok(client.probes(each)?)
+        Ok(self.following()?.probes(each)?)
     }
 }
 

@@ -95,6 +95,32 @@ fn nonsense_is_an_error() {
     ));
 }
 
+/// There is nothing more to say, and nobody to say it to.
+#[test]
+fn following_ends_with_its_audience() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control");
+    let listener = UnixListener::bind(&path).unwrap();
+    let daemon = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let told = Reply::result(&Events { events: Vec::new() });
+        stream.write_all(&frame(told.map(Reply::and_more))).unwrap();
+        // Until the client hangs up.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    let (reader, writer) = io::pipe().unwrap();
+    let mut client = Client::connect_to(&path).unwrap();
+    client.set_audience(writer.into());
+    let mut reader = Some(reader);
+    let told = client.follow(None, |_| {
+        reader.take();
+        ControlFlow::Continue(())
+    });
+    assert!(told.is_ok(), "{told:?}");
+    assert!(reader.is_none(), "it was told once");
+    daemon.join().unwrap();
+}
+
 #[test]
 fn nobody_there() {
     let directory = tempfile::tempdir().unwrap();

@@ -157,5 +157,9 @@ fn every_verb_ends_quietly_when_nobody_reads() -> Result<(), Failed> {
             &(Some(0), ""),
         )?;
     }
-    Ok(())
+    // There is nothing more to say when whoever read has gone.
+    let follow = "set -o pipefail; timeout 20 ipmp events --follow | head -n 1";
+    let output = bed.host1.run(&format!("bash -c '{follow}'"))?;
+    let seen = (output.status.code(), output.stdout.lines().count());
+    same("status, and lines of events followed", &seen, &(Some(0), 1))
 }
