@@ -35,7 +35,7 @@ pub(super) enum Cause {
 pub(super) struct Failure {
     pub(super) cause: Cause,
     pub(super) at: Time,
-    /// Whether its group has lost all targets since, so that a link is no evidence of its repair.
+    /// Whether its group has lost all targets, and has none again.
     dark: bool,
 }
 
@@ -85,7 +85,7 @@ impl Member {
         let failure = (watched.failed || group_failed).then_some(Failure {
             cause: Cause::Adopted(now + quiet),
             at: now,
-            dark: false,
+            dark: group_failed,
         });
         Self {
             watched,
@@ -412,8 +412,7 @@ impl Member {
 
     /// Whether it probes somebody though nobody asked for that.
     pub(super) fn probes_unasked(&self) -> bool {
-        let mut capable = self.probers().filter(|prober| prober.is_capable());
-        self.is_capable() && capable.all(|prober| prober.means().is_optional())
+        self.is_capable() && self.counted().all(|prober| prober.means().is_optional())
     }
 
     /// Looks for other hosts than those that it probed.
@@ -432,10 +431,11 @@ impl Member {
         self.link.is_up() && !self.watched.offline
     }
 
-    /// Takes it that its link is no evidence of its repair, if it is marked.
-    pub(super) const fn belie_link(&mut self) {
+    /// Takes it that its group has lost all targets, or has them again: meanwhile its link is no evidence of its
+    /// repair, if it is marked and has a test address.
+    pub(super) const fn set_dark(&mut self, dark: bool) {
         if let Some(failure) = &mut self.failure {
-            failure.dark = true;
+            failure.dark = dark;
         }
     }
 

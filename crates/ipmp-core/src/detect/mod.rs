@@ -347,6 +347,9 @@ impl Detection {
                 };
                 let rules = (group.pace(), group.settings());
                 let turn = member.tick(now, name, rules, random, &mut findings);
+                // Where any member works nothing follows from the silence of hosts.
+                let turn = turn
+                    .filter(|turn| !matches!(turn, Turn::HostsLost(_)) || group.failed.is_some());
                 turns.extend(turn.map(|turn| (name.clone(), turn)));
                 looks |= member.looks();
                 is_any_held |= member.is_held_back();

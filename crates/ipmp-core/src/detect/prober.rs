@@ -15,6 +15,7 @@
 mod accept;
 mod send;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -262,7 +263,7 @@ impl Prober {
         let hosts: Vec<IpAddr> = self.targets.hosts().collect();
         if !hosts.is_empty() {
             self.former = hosts;
-            let neighbours = std::mem::take(&mut self.candidates);
+            let neighbours = self.candidates.clone();
             self.set_candidates(neighbours.into_iter());
         }
         self.targets.flush_hosts();
@@ -417,12 +418,12 @@ impl Prober {
     pub(super) fn set_candidates(&mut self, neighbours: impl Iterator<Item = IpAddr>) {
         /// A switch segment may have thousands.
         const MOST: usize = 64;
-        let former = std::mem::take(&mut self.former);
-        let neighbours = neighbours.filter(|address| !former.contains(address));
-        let candidates = former.iter().copied().chain(neighbours);
-        let candidates = candidates.filter(|&address| self.means.reaches(address));
-        self.candidates = candidates.take(MOST).collect();
-        self.former = former;
+        let known = neighbours.chain(self.former.iter().copied());
+        let mut known: BTreeSet<IpAddr> = known.filter(|&ip| self.means.reaches(ip)).collect();
+        // Those that were not asked yet are next, and the others go on in turn.
+        self.candidates.retain(|candidate| known.remove(candidate));
+        let room = MOST.saturating_sub(self.candidates.len());
+        self.candidates.splice(..0, known.into_iter().take(room));
     }
 
     /// Takes a host as a target, if there is use for it. Of one that `is_marked` the targets may have gone since:

@@ -61,7 +61,12 @@ impl Detection {
                 Blame::Group(group, how) => self.black_out(now, &group, how, findings),
             }
         }
-        self.review_groups(findings);
+        for group in self.review_groups(findings) {
+            for member in self.members.of_mut(&group) {
+                member.set_dark(false);
+            }
+            mended.extend(self.repaired_by_links(now, &group));
+        }
         for interface in mended {
             let member = self.members.get(&interface);
             // All may have failed in the moment in which this one was repaired.
@@ -91,8 +96,10 @@ impl Detection {
             others.map(|(_, member)| member)
         };
         let heard_by_others = others().any(|member| member.witness().contradicts(since));
+        // Of a limit of echoes one that is marked may have had its share.
+        let hears = |member: &Member| member.works() && member.witness().contradicts(since);
         if let Some(since) = since
-            && !heard_by_others
+            && !others().any(hears)
             && member.hears_neighbours(since)
         {
             return Blame::Echoes;
@@ -153,22 +160,26 @@ impl Detection {
         group: &GroupName,
         findings: &mut Vec<Finding>,
     ) -> Vec<InterfaceName> {
-        let key = Some(group.clone());
-        let mut repaired = Vec::new();
-        let Some(state) = self.groups.get_mut(&key) else {
-            return repaired;
-        };
-        if state.tells_of_hosts(now) {
+        let state = self.groups.get_mut(&Some(group.clone()));
+        if state.is_some_and(|state| state.tells_of_hosts(now)) {
             let group = group.clone();
             findings.push(Finding::Say(Message::HostsSilent { group }));
         }
+        for member in self.members.of_mut(group) {
+            member.forget_hosts();
+        }
+        self.repaired_by_links(now, group)
+    }
+
+    /// Repairs members of a group whose links decide about that by now.
+    fn repaired_by_links(&mut self, now: Time, group: &GroupName) -> Vec<InterfaceName> {
+        let key = Some(group.clone());
+        let settings = self.settings.of(key.as_ref());
+        let mut repaired = Vec::new();
         for (name, member) in self.members.iter_mut() {
-            if member.watched.group == key {
-                member.forget_hosts();
-                if member.judge_repair(now, state.settings()).is_some() {
-                    member.unmark();
-                    repaired.push(name.clone());
-                }
+            if member.watched.group == key && member.judge_repair(now, settings).is_some() {
+                member.unmark();
+                repaired.push(name.clone());
             }
         }
         repaired
@@ -229,7 +240,7 @@ impl Detection {
                 member.mark(now, Cause::Probes);
             }
             if how == Blackout::Targets {
-                member.belie_link();
+                member.set_dark(true);
                 member.forget_hosts();
             }
         }
@@ -258,9 +269,9 @@ impl Detection {
     }
 
     /// Finds groups that have lost their last working member by other ways than its failure, and
-    /// failed ones that have a working member again.
-    fn review_groups(&mut self, findings: &mut Vec<Finding>) {
-        let mut recovered = false;
+    /// failed ones that have a working member again; these.
+    fn review_groups(&mut self, findings: &mut Vec<Finding>) -> Vec<GroupName> {
+        let mut recovered = Vec::new();
         for (key, group) in &mut self.groups {
             let Some(name) = key else {
                 continue;
@@ -273,7 +284,7 @@ impl Detection {
             match (group.failed, working) {
                 (Some(_), Some((interface, _))) => {
                     group.failed = None;
-                    recovered = true;
+                    recovered.push(name.clone());
                     findings.push(Finding::Say(Message::GroupRepaired {
                         interface: interface.clone(),
                         group: name.clone(),
@@ -288,8 +299,9 @@ impl Detection {
                 _ => {}
             }
         }
-        if recovered {
+        if !recovered.is_empty() {
             self.retarget();
         }
+        recovered
     }
 }

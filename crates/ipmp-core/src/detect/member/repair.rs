@@ -7,8 +7,8 @@
 //! | before our time | when they answer | as by what it failed; after a while as by its link | after a while as by its link |
 //! | by hand | by hand | by hand | by hand |
 //!
-//! One that has no means to probe is repaired by its link. Where a group with test addresses has lost all
-//! targets, links repair nobody who has one.
+//! One that has no means to probe is repaired by its link. As long as a group has lost all targets, links
+//! repair nobody who has a test address.
 
 use super::{Cause, Failure, Member, Turn};
 use crate::{GroupSettings, Time};
@@ -102,7 +102,7 @@ impl Member {
         self.link.is_up()
             && match failure.cause {
                 Cause::Hand => false,
-                Cause::Link => !failure.dark && !self.is_capable(),
+                Cause::Link => !self.is_capable() && (!failure.dark || without_test_address),
                 Cause::Probes | Cause::Adopted(_) => without_test_address,
             }
     }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::solicit::{bare, ms, world_of};
 use super::*;
+use crate::InterfaceAddress;
 use crate::detect::simulation::modern;
 
 /// Hosts that the kernel knows, and no router.
@@ -279,6 +280,46 @@ fn no_link_is_evidence_in_a_dark_group() {
     }
 }
 
+/// Links tell again of who has no test address, and of everybody once the group has targets again.
+#[test]
+fn a_dark_group_holds_nobody_who_cannot_be_asked() {
+    // No probes at all, beside one with a router.
+    let mut world = running(&[&[], V4]);
+    world.set_link(0, false);
+    world.peers[0].alive = false;
+    world.run(T * 8);
+    world.peers[0].alive = true;
+    world.run(T * 20);
+    assert_eq!(health(&world), [Failed, Ok]);
+    world.set_link(0, true);
+    assert_eq!(health(&world), [Ok, Ok]);
+
+    // Hosts that nobody asked to probe, beside one with a test address.
+    let mut mixed = bare(1, &["10.0.0.0/24"]);
+    mixed.push(nic(1, V4));
+    let mut world = among_hosts(mixed, &["10.0.0.50"]);
+    world.set_link(0, false);
+    world.peers[0].alive = false;
+    world.run(ms(5_000));
+    assert_eq!(health(&world), [Failed, Failed]);
+    world.set_link(0, true);
+    assert_eq!(health(&world), [Ok, Failed]);
+
+    // A test address where nobody is, beside one among hosts.
+    let mut apart = nics(&[V4, V4]);
+    apart[0].watched.test[0] = Some(InterfaceAddress::new("10.1.0.1".parse().unwrap(), 24));
+    let mut world = among_hosts(apart, &["10.0.0.50"]);
+    assert_eq!(health(&world), [NoTargets, Ok]);
+    world.set_link(0, false);
+    world.peers[0].alive = false;
+    world.run(ms(5_000));
+    world.set_link(0, true);
+    assert_eq!(health(&world), [Failed, Failed]);
+    world.peers[0].alive = true;
+    world.run(ms(20_000));
+    assert_eq!(health(&world), [NoTargets, Ok]);
+}
+
 /// Something that happens to a host or its neighbours.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -325,7 +366,8 @@ enum End {
     Nobody,
 }
 
-fn live(count: usize, hosts: usize, steps: &[Step], end: End) {
+fn live(count: usize, hosts: usize, steps: &[Step], (end, slow): (End, u64)) {
+    let ms = |time: u64| ms(slow * time);
     let mut settings = modern(ms(1_000));
     settings.common.dampening = None;
     let addresses: Vec<String> = (0..2 * hosts)
@@ -381,7 +423,7 @@ fn live(count: usize, hosts: usize, steps: &[Step], end: End) {
         };
     }
     // So much that no link counts as flapping.
-    world.run(Duration::from_mins(4));
+    world.run(ms(240_000));
     let works = |nic: &Nic| nic.watched.running && nic.broken == [false, false];
     if matches!(end, End::Nobody) {
         let is_any_up = world.nics.iter().any(|nic| nic.watched.running);
@@ -395,8 +437,12 @@ fn live(count: usize, hosts: usize, steps: &[Step], end: End) {
     }
 }
 
-fn end() -> impl Strategy<Value = End> {
-    prop_oneof![Just(End::All), Just(End::Others), Just(End::Nobody)]
+/// How it ends, and how many times slower than in a second failures are to be found.
+fn end() -> impl Strategy<Value = (End, u64)> {
+    (
+        prop_oneof![Just(End::All), Just(End::Others), Just(End::Nobody)],
+        prop_oneof![Just(1), Just(10), Just(60)],
+    )
 }
 
 proptest! {
