@@ -194,6 +194,14 @@ impl Engine {
             let Some(link) = self.link(name).filter(|_| self.is_tracked(name)) else {
                 continue;
             };
+            // What it found out itself is no news to detection: it would judge everybody anew for that.
+            let known = self.watch.watched.get(name);
+            let known =
+                known.filter(|known| (known.index, &known.group) == (link.index, &interface.group));
+            let (failed, silent) = known.map_or_else(
+                || (self.failed.contains(name), self.silent.contains(name)),
+                |known| (known.failed, known.silent),
+            );
             let entry = Watched {
                 index: link.index,
                 group: interface.group.clone(),
@@ -208,8 +216,8 @@ impl Engine {
                 mac: link.mac,
                 link_local: link_locals.get(&link.index).copied(),
                 subnets: subnets.get(&self.domain(name)).cloned().unwrap_or_default(),
-                failed: self.failed.contains(name),
-                silent: self.silent.contains(name),
+                failed,
+                silent,
             };
             watched.insert(name.clone(), entry);
         }

@@ -552,3 +552,24 @@ fn nobody_is_repaired_by_whatever_comes_next_when_all_hosts_fall_silent() {
         live((3, false, with_tests, true), false, &history);
     }
 }
+
+/// The tenth answer of one has come, which is looked at a moment later, and nothing else has changed.
+#[test]
+fn a_mark_that_was_found_is_no_news_to_who_found_it() {
+    let kill = Step::Kill {
+        after: 0,
+        amid: Cause::Happening(Happening::Carrier(0, false)),
+        meanwhile: vec![],
+        forgotten: false,
+    };
+    let history = [
+        kill,
+        Step::Permit,
+        Step::Pass(31),
+        Step::Silence(1, true),
+        Step::Happen(Happening::Exchange(0)),
+        Step::Happen(Happening::AddRoute(0, 0)),
+        Step::Pass(11),
+    ];
+    live((2, true, false, false), false, &history);
+}
