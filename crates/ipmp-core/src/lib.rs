@@ -32,6 +32,8 @@ pub mod message;
 pub mod name;
 pub mod placement;
 pub mod plan;
+#[cfg(test)]
+mod random_histories;
 pub mod record;
 #[cfg(any(test, feature = "reference"))]
 pub mod reference;

@@ -40,6 +40,7 @@ pub(super) use self::steps::{Step, mend, step, take};
 use super::host::Host;
 use crate::asked::Logical;
 use crate::kernel::{Change, PROTOCOL, Slot, Via};
+use crate::random_histories::always_the_same;
 use crate::snapshot::InterfaceState;
 use crate::{InterfaceName, Record};
 
@@ -444,20 +445,6 @@ fn half_a_million_steps_with_test_addresses() {
 #[ignore = "takes a minute with optimisation"]
 fn half_a_million_steps_without_test_addresses() {
     live_long(false);
-}
-
-/// So many times the usual number of histories, the same each time unless `PROPTEST_RNG_SEED` says
-/// otherwise. What is new is found by who looks for it, and does not stop the work of those who do not.
-pub(super) fn always_the_same(times: u32) -> ProptestConfig {
-    let usual = ProptestConfig::default();
-    ProptestConfig {
-        cases: times * usual.cases,
-        rng_seed: match usual.rng_seed {
-            RngSeed::Random => RngSeed::Fixed(1),
-            fixed @ RngSeed::Fixed(_) => fixed,
-        },
-        ..usual
-    }
 }
 
 proptest! {

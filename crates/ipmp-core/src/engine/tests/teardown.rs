@@ -9,6 +9,7 @@ use super::labs::lab1;
 use super::model;
 use crate::command::{Answer, Refusal};
 use crate::kernel::{Address, Change, Form, PROTOCOL, Route, TABLE_MAIN, Via};
+use crate::random_histories::always_the_same;
 use crate::{Command, Kernel};
 
 /// An address that was there before.
@@ -393,7 +394,7 @@ fn what_the_kernel_refused_before_and_refuses_again_ends_it() {
 }
 
 proptest! {
-    #![proptest_config(model::always_the_same(1))]
+    #![proptest_config(always_the_same(1))]
 
     #[test]
     fn it_ends_from_every_state(
