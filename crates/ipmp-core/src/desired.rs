@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::asked::NexthopKey;
-use crate::kernel::{AddressKey, Hop, Kernel, LinkKind, Route, Slot, Sysctl, TABLE_MAIN, Via};
+use crate::kernel::{
+    AddressKey, Hop, Kernel, LinkKind, Route, Slot, Sysctl, TABLE_MAIN, Via, on_link,
+};
 use crate::plan::NewAddress;
 use crate::{Family, GroupName, InterfaceAddress, InterfaceName};
 
@@ -134,11 +136,7 @@ impl NexthopKey {
 impl Desired {
     /// Addresses that are to be on a link.
     pub fn on_link(&self, index: u32) -> impl Iterator<Item = &NewAddress> {
-        let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
-        self.addresses
-            .range((index, lowest)..)
-            .take_while(move |((on, _), _)| *on == index)
-            .map(|(_, wanted)| wanted)
+        on_link(&self.addresses, index)
     }
 }
 

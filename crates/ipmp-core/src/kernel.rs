@@ -378,6 +378,25 @@ pub enum Change {
     Resync(Kernel),
 }
 
+/// What is known of the addresses on link `index`.
+pub(crate) fn on_link<T>(
+    addresses: &BTreeMap<AddressKey, T>,
+    index: u32,
+) -> impl Iterator<Item = &T> {
+    let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
+    addresses
+        .range((index, lowest)..)
+        .take_while(move |((on, _), _)| *on == index)
+        .map(|(_, known)| known)
+}
+
+/// Those of `routes` that are in a slot.
+pub fn in_slot(routes: &BTreeSet<Route>, slot: Slot) -> impl Iterator<Item = &Route> {
+    routes
+        .range(Route::lowest(slot)..)
+        .take_while(move |route| route.slot() == slot)
+}
+
 impl Kernel {
     /// Takes in one change.
     pub fn apply(&mut self, change: Change) {
@@ -428,11 +447,7 @@ impl Kernel {
 
     /// The addresses on link `index`, in no particular order of importance.
     pub fn addresses_on(&self, index: u32) -> impl Iterator<Item = &Address> {
-        let lowest = InterfaceAddress::new(Family::Inet.unspecified(), 0);
-        self.addresses
-            .range((index, lowest)..)
-            .take_while(move |((on, _), _)| *on == index)
-            .map(|(_, address)| address)
+        on_link(&self.addresses, index)
     }
 
     /// The entries of one address on link `index`: one for each of its prefix lengths.
@@ -470,9 +485,7 @@ impl Kernel {
 
     /// The routes in a slot.
     pub fn routes_in(&self, slot: Slot) -> impl Iterator<Item = &Route> {
-        self.routes
-            .range(Route::lowest(slot)..)
-            .take_while(move |route| route.slot() == slot)
+        in_slot(&self.routes, slot)
     }
 
     /// Nexthops go, their groups shrink, empty groups go too, and so do routes through any of them

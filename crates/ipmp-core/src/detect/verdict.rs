@@ -132,9 +132,9 @@ impl Detection {
         let Some(group) = member.and_then(|member| member.watched.group.as_ref()) else {
             return Blame::Nobody;
         };
-        let is_heard = self.of_group(group).any(|member| {
-            member.works() || member.may_hear() && member.witness().contradicts(Some(since))
-        });
+        let mut members = self.of_group(group);
+        let is_heard =
+            members.any(|member| member.works() || member.witness().contradicts(Some(since)));
         if is_heard || !self.may_lack_hosts(group) {
             return Blame::Nobody;
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipmp_core::kernel::{
-    AddressKey, Change, Hop, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via,
+    AddressKey, Change, Hop, Kernel, Link, Nexthop, PROTOCOL_KERNEL, Route, Via, in_slot,
 };
 use ipmp_core::{Family, InterfaceAddress, InterfaceName};
 
@@ -250,10 +250,7 @@ impl Memory {
 
     /// The known routes in this one's slot.
     fn same_slot(&self, route: &Route) -> impl Iterator<Item = &Route> {
-        let slot = route.slot();
-        self.routes
-            .range(Route::lowest(slot)..)
-            .take_while(move |other| other.slot() == slot)
+        in_slot(&self.routes, route.slot())
     }
 }
 

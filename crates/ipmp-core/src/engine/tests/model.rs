@@ -460,6 +460,16 @@ proptest! {
     }
 }
 
+/// The daemon is killed before it does anything about something, more happens, and a new one starts.
+fn killed(amid: Cause, meanwhile: Vec<Happening>) -> Step {
+    Step::Kill {
+        after: 0,
+        amid,
+        meanwhile,
+        forgotten: false,
+    }
+}
+
 /// The kernel removes an address, refuses another operation, and the command is undone.
 #[test]
 fn what_a_refused_command_had_removed_is_in_service_again() {
@@ -476,12 +486,7 @@ fn what_a_refused_command_had_removed_is_in_service_again() {
 /// An interface is out of service, as another one has its hardware address, when the daemon starts.
 #[test]
 fn a_test_address_is_brought_up_when_its_interface_has_no_twin_any_more() {
-    let start = |amid| Step::Kill {
-        after: 0,
-        amid: Cause::Happening(amid),
-        meanwhile: Vec::new(),
-        forgotten: false,
-    };
+    let start = |amid| killed(Cause::Happening(amid), vec![]);
     let steps = [
         Step::Detect(true),
         Step::Happen(Happening::Carrier(0, false)),
@@ -497,17 +502,11 @@ fn a_test_address_is_brought_up_when_its_interface_has_no_twin_any_more() {
 
 #[test]
 fn what_is_ours_on_a_renamed_interface_goes_when_nothing_is_waited_for_behind_it() {
-    let kill = |amid, meanwhile| Step::Kill {
-        after: 0,
-        amid,
-        meanwhile,
-        forgotten: false,
-    };
     let history = [
         Step::Happen(Happening::Carrier(2, false)),
-        kill(Cause::Typed(Typed::Group(0, false)), vec![]),
-        kill(Cause::Happening(Happening::Copy(2, 0, false)), vec![]),
-        kill(
+        killed(Cause::Typed(Typed::Group(0, false)), vec![]),
+        killed(Cause::Happening(Happening::Copy(2, 0, false)), vec![]),
+        killed(
             Cause::Happening(Happening::Rename(0)),
             vec![Happening::Unplug(1)],
         ),
@@ -521,15 +520,9 @@ fn what_is_ours_on_a_renamed_interface_goes_when_nothing_is_waited_for_behind_it
 /// The link of one is back, and before it was answered often enough the last other one falls silent.
 #[test]
 fn nobody_is_repaired_by_whatever_comes_next_when_all_hosts_fall_silent() {
-    let kill = Step::Kill {
-        after: 0,
-        amid: Cause::Typed(Typed::Group(2, false)),
-        meanwhile: vec![],
-        forgotten: false,
-    };
     let history = [
         Step::Happen(Happening::Carrier(0, false)),
-        kill,
+        killed(Cause::Typed(Typed::Group(2, false)), vec![]),
         Step::Permit,
         Step::Happen(Happening::Carrier(0, true)),
         Step::Silence(1, true),
@@ -543,14 +536,8 @@ fn nobody_is_repaired_by_whatever_comes_next_when_all_hosts_fall_silent() {
 /// The tenth answer of one has come, which is looked at a moment later, and nothing else has changed.
 #[test]
 fn a_mark_that_was_found_is_no_news_to_who_found_it() {
-    let kill = Step::Kill {
-        after: 0,
-        amid: Cause::Happening(Happening::Carrier(0, false)),
-        meanwhile: vec![],
-        forgotten: false,
-    };
     let history = [
-        kill,
+        killed(Cause::Happening(Happening::Carrier(0, false)), vec![]),
         Step::Permit,
         Step::Pass(31),
         Step::Silence(1, true),
