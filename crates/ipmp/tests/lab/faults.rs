@@ -56,13 +56,7 @@ fn one_way_fault_is_found_by_probes() -> Result<(), Failed> {
 
 /// There is neither a router nor a test address, and one host, which is switched off for a while.
 fn hosts_that_go_are_no_failure_where_nobody_asked_for_probes() -> Result<(), Failed> {
-    let bed = Bed::new(QUICK)?;
-    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
-    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
-    // From here on the kernel knows it as a neighbour.
-    let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
-    bed.awaits_probes(&["ge0", "ge1"])?;
-    drop(pings);
+    let bed = Bed::among_hosts(QUICK)?;
     let said = bed.messages()?.len();
     bed.host2.set_up("ge0", false)?;
     bed.awaits_log("No host answers on any interface of group testgrp2 any more")?;

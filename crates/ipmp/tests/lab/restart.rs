@@ -88,13 +88,7 @@ fn repair_while_the_daemon_is_dead() -> Result<(), Failed> {
 
 /// There is neither a router nor a test address: whom to ask a new daemon has to find first.
 fn who_was_silent_stays_out_of_use_while_nobody_was_asked() -> Result<(), Failed> {
-    let bed = Bed::new(QUICK)?;
-    bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
-    bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
-    // From here on the kernel knows host2 as a neighbour.
-    let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
-    bed.awaits_probes(&["ge0", "ge1"])?;
-    drop(pings);
+    let bed = Bed::among_hosts(QUICK)?;
     bed.fails(Fault::Silence, &bed.ge1)?;
     bed.awaits_holder(DATA1, "ge0")?;
     let pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];

@@ -73,6 +73,16 @@ impl Bed {
         Ok(start.elapsed())
     }
 
+    /// A bed without test addresses and router, whose NICs probe host2, as the kernel knows it as a neighbour.
+    pub(crate) fn among_hosts(detection_ms: u32) -> Result<Self, Failed> {
+        let bed = Self::new(detection_ms)?;
+        bed.types("ifconfig ge0 plumb 192.168.0.86 group testgrp2 up")?;
+        bed.types("ifconfig ge1 plumb 192.168.0.88 group testgrp2 up")?;
+        let _pings = [bed.pings(DATA0)?, bed.pings(DATA1)?];
+        bed.awaits_probes(&["ge0", "ge1"])?;
+        Ok(bed)
+    }
+
     /// Starts pinging an address of host1 from host2. The first answer has come when this returns: what
     /// happens next happens to traffic that flows.
     pub(crate) fn pings(&self, to: impl Into<IpAddr>) -> Result<Ping, Failed> {
